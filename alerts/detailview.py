@@ -1,0 +1,173 @@
+"""One alert as its page shows it: facts, timeline, varbinds, events."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from alerts import queries
+from alerts.choices import OPEN_STATUSES, SEVERITY_WORDS, Action, Priority
+from alerts.columns import Row, age
+from alerts.models import Alert, AlertHistory
+from alerts.templatetags.portal import moment
+from connectors.models import RawEvent
+
+DONE = {
+    Action.OPENED: "Opened",
+    Action.REOPENED: "Came back",
+    Action.SEVERITY_CHANGED: "Severity changed",
+    Action.CLEARED: "Cleared by its source",
+    Action.EXPIRED: "Expired",
+    Action.ACKNOWLEDGED: "Acknowledged",
+    Action.UNACKNOWLEDGED: "No longer acknowledged",
+    Action.RESOLVED: "Resolved by hand",
+    Action.NOTE: "Note",
+}
+SAID_OTHERWISE = ("acknowledged_by", "condition")  # by who did it, and by the status
+ACKNOWLEDGE_FOR = ((60, "1 hour"), (240, "4 hours"), (480, "8 hours"), (1440, "1 day"), (10080, "1 week"))
+
+
+@dataclass(frozen=True)
+class Varbind:
+    """One variable of a notification. `value` is for people, `stored` what arrived when that reads differently."""
+
+    name: str
+    oid: str
+    type: str
+    value: str
+    stored: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the timeline."""
+
+    at: datetime
+    what: str
+    who: str
+    notes: str
+    delta: SafeString
+
+
+@dataclass(frozen=True)
+class DetailView:
+    alert: Alert
+    row: Row
+    varbinds: list[Varbind]
+    raw: str
+    steps: list[Step]
+    events: list[RawEvent]
+    facts: list[tuple[str, str]]
+    times: list[tuple[str, datetime]]
+    lasted: str
+    can_be_acknowledged: bool
+    acknowledge_for: tuple[tuple[int, str], ...] = ACKNOWLEDGE_FOR
+
+    @classmethod
+    def of(cls, alert: Alert) -> DetailView:
+        raw = alert.raw_data if isinstance(alert.raw_data, dict) else {"data": alert.raw_data}
+        end = alert.resolved_at or alert.last_clear_at if alert.status not in OPEN_STATUSES else None
+        return cls(
+            alert=alert,
+            row=Row.of(alert),
+            varbinds=varbinds(raw),
+            raw=json.dumps(raw, indent=2, ensure_ascii=False, default=str) if raw else "",
+            steps=[_step(entry) for entry in queries.history(alert)],
+            events=list(queries.events(alert)),
+            facts=_facts(alert),
+            times=_times(alert),
+            lasted=age((end or timezone.now()) - alert.occurred_at),
+            can_be_acknowledged=alert.status in OPEN_STATUSES,
+        )
+
+
+def varbinds(raw: dict[str, Any]) -> list[Varbind]:
+    """The table of a trap's variables; empty for events that had none."""
+    listed = raw.get("varbinds")
+    if not isinstance(listed, list):
+        return []
+    result = []
+    for item in listed:
+        if not isinstance(item, dict):
+            continue
+        stored = "" if item.get("value") is None else str(item["value"])
+        shown = str(item.get("word") or item.get("readable") or stored)
+        oid = str(item.get("oid", ""))
+        name = str(item.get("name") or "")
+        result.append(Varbind(name, oid, str(item.get("type", "")), shown, stored if stored != shown else ""))
+    return result
+
+
+def _step(entry: AlertHistory) -> Step:
+    delta: list[str] = []
+    if entry.old_status != entry.new_status and entry.old_status:
+        delta.append(f"{entry.old_status} → {entry.new_status}")
+    for name, change in entry.changes.items() if isinstance(entry.changes, dict) else ():
+        if name in SAID_OTHERWISE:
+            continue
+        label = name.replace("_", " ")
+        if not isinstance(change, list) or len(change) != 2:
+            delta.append(format_html("{}: {}", label, _word(name, change)))
+        elif change[0] in (None, ""):
+            delta.append(format_html("{}: {}", label, _word(name, change[1])))
+        else:
+            delta.append(format_html("{}: {} → {}", label, _word(name, change[0]), _word(name, change[1])))
+    return Step(
+        at=entry.created_at,
+        what=DONE.get(Action(entry.action), entry.action) if entry.action in Action.values else entry.action,
+        who=entry.user.get_username() if entry.user_id and entry.user else "",
+        notes=entry.notes,
+        delta=format_html_join(", ", "{}", ((part,) for part in delta)),
+    )
+
+
+def _word(name: str, value: Any) -> str:
+    if name.endswith("severity") and isinstance(value, int):
+        return SEVERITY_WORDS.get(value, str(value))
+    if name.endswith(("_until", "_at")) and isinstance(value, str):
+        try:
+            return moment(datetime.fromisoformat(value))
+        except ValueError:
+            return value
+    return "nobody" if value is None and name.endswith("_by") else "none" if value in (None, "") else str(value)
+
+
+def _facts(alert: Alert) -> list[tuple[str, str]]:
+    levels = f"impact {alert.impact}, urgency {alert.urgency}"
+    found = [
+        ("Priority", f"{Priority(alert.priority).label} ({levels})"),
+        ("Category", alert.category),
+        ("Alert type", alert.alert_type),
+        ("Component", alert.component),
+        ("Source", alert.connector.name if alert.connector_id and alert.connector else alert.source_system),
+        ("Source's id", alert.source_alert_id),
+        ("Seen", f"{alert.occurrence_count} time{'' if alert.occurrence_count == 1 else 's'}"),
+        ("Came back", f"{alert.opening - 1} times" if alert.opening > 1 else ""),
+        (
+            "Worst so far",
+            SEVERITY_WORDS[alert.peak_severity] if alert.peak_severity != alert.severity else "",
+        ),
+        ("Assigned to", alert.assigned_to.get_username() if alert.assigned_to_id and alert.assigned_to else ""),
+        ("Resolved by", alert.resolved_by.get_username() if alert.resolved_by_id and alert.resolved_by else ""),
+        ("Expires", f"{alert.ttl_minutes} min after the last report" if alert.ttl_minutes else ""),
+    ]
+    return [(label, value) for label, value in found if value]
+
+
+def _times(alert: Alert) -> list[tuple[str, datetime]]:
+    found = [
+        ("Began", alert.occurred_at),
+        ("Received", alert.received_at),
+        ("Last report", alert.last_occurrence_at),
+        ("Last clear", alert.last_clear_at),
+        ("Acknowledged", alert.acknowledged_at),
+        ("Ack lasts until", alert.acknowledged_until),
+        ("Ended", alert.resolved_at),
+    ]
+    return [(label, moment) for label, moment in found if moment is not None]

@@ -1,0 +1,359 @@
+"""What may be asked of the list of alerts: one set of names for the board's URL and the API.
+
+A comma list means any of its words; several filters must all hold. A word nobody knows is an error that names
+the words there are.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, time
+from typing import Any
+
+import django_filters
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q, QuerySet
+from drf_spectacular.utils import extend_schema_field
+
+from alerts.choices import OPEN_STATUSES, Category, Condition, Priority, Severity, Status
+from alerts.models import Alert
+from dependencies.addresses import canonical_ip
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# None of these is ever null, which pages by position rely on.
+ORDERINGS = ("occurred_at", "last_occurrence_at", "severity", "priority", "device_name", "occurrence_count")
+SEARCHED = ("title", "message", "device_name", "device_ip", "alert_type", "component")
+MAX_SEARCH_WORDS = 10
+
+STATUS_WORDS = {s.value: s.value for s in Status}
+SEVERITY_WORDS = {s.label: s.value for s in reversed(Severity)}
+CATEGORY_WORDS = {c.value: c.value for c in Category}
+PRIORITY_WORDS = {p.label.lower(): p.value for p in Priority}
+
+
+# --- form fields: text of a URL -> value ---
+
+
+class _ListInput(forms.TextInput):
+    """`a=1,2` and `a=1&a=2` are the same list; the second is what a form with check boxes sends."""
+
+    def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> str | None:
+        values = data.getlist(name) if hasattr(data, "getlist") else [data[name]] if name in data else []
+        return ",".join(str(v) for v in values) if values else None
+
+
+class WordsField(forms.CharField):
+    """A comma list. With `words`, only those are known, in any case, and the value is what they stand for."""
+
+    widget = _ListInput
+
+    def __init__(self, *, noun: str, words: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(max_length=2000, **kwargs)
+        self.noun, self.words = noun, words
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        return list(dict.fromkeys(self.meaning(w) for part in text.split(",") if (w := part.strip())))
+
+    def meaning(self, word: str) -> Any:
+        if self.words is None:
+            return word
+        try:
+            return self.words[word.lower()]
+        except KeyError:
+            raise unknown(word, self.noun, self.words) from None
+
+
+class NetworksField(WordsField):
+    """Addresses and CIDR networks, as text of the addresses and network objects."""
+
+    def meaning(self, word: str) -> str | IPNetwork:
+        try:
+            return ipaddress.ip_network(word, strict=False) if "/" in word else canonical_ip(word)
+        except ValueError:
+            raise ValidationError(
+                f"“{word}” is neither an address nor a network. Write 10.1.2.3, 10.1.0.0/16 or 2001:db8::/32."
+            ) from None
+
+
+class OrderingField(WordsField):
+    def clean(self, value: Any) -> Any:
+        words = super().clean(value)
+        names = [w.lstrip("-") for w in words]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValidationError(f"“{name}” is named twice.")
+        return words
+
+    def meaning(self, word: str) -> str:
+        if word.removeprefix("-") not in ORDERINGS:
+            raise unknown(word, self.noun, ORDERINGS, "; put - in front for the largest first")
+        return word
+
+
+class TimeField(forms.CharField):
+    """ISO 8601, an offset or Z; without either it is UTC. A date alone is its first or its last moment."""
+
+    def __init__(self, *, end_of_day: bool = False, **kwargs: Any) -> None:
+        super().__init__(max_length=40, **kwargs)
+        self.end_of_day = end_of_day
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        if not text:
+            return None
+        # In a URL an unquoted + arrives as a blank.
+        text = re.sub(r"(T.+) (\d\d:?\d\d)$", r"\1+\2", text)
+        try:
+            moment = datetime.fromisoformat(text)
+            if re.fullmatch(r"\d{4}-?\d\d-?\d\d", text) and self.end_of_day:
+                moment = datetime.combine(moment, time.max)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise ValidationError(
+                f"“{text}” is not a time. Write it in ISO 8601: 2026-11-21T14:30:00Z or 2026-11-21."
+            ) from None
+
+
+def unknown(word: str, noun: str, allowed: Iterable[str], more: str = "") -> ValidationError:
+    return ValidationError(f"“{word}” is not a known {noun}. Allowed: {', '.join(allowed)}{more}.")
+
+
+# --- filters: value -> SQL ---
+
+
+class Words(django_filters.Filter):
+    field_class = WordsField
+
+    def filter(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
+        return self.narrow(qs, value) if value else qs
+
+    def narrow(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
+        return qs.filter(**{f"{self.field_name}__in": value})
+
+
+class StatusFilter(Words):
+    def narrow(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
+        # What is open is said twice: by the condition PostgreSQL knows that a partial index holds all of it.
+        if set(value) <= set(OPEN_STATUSES):
+            qs = qs.filter(condition=Condition.RAISED)
+        return qs if set(value) == set(OPEN_STATUSES) else qs.filter(status__in=value)
+
+
+class DeviceIPFilter(Words):
+    field_class = NetworksField
+
+    def narrow(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
+        networks = [v for v in value if not isinstance(v, str)]
+        wanted = Q(device_ip__in=[v for v in value if isinstance(v, str)])
+        for network in networks:
+            wanted |= Q(WithinNetwork(models.F("device_ip"), str(network)))
+        return qs.filter(wanted)
+
+
+class ContainsFilter(Words):
+    def narrow(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
+        wanted = Q()
+        for word in value:
+            wanted |= Q(**{f"{self.field_name}__icontains": word})
+        return qs.filter(wanted)
+
+
+class SiteFilter(Words):
+    def narrow(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
+        from dependencies.models import Device
+
+        return qs.filter(device_id__in=Device.objects.filter(site__in=value).values("pk"))
+
+
+class TagFilter(Words):
+    def narrow(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
+        return qs.filter(tags__overlap=value)
+
+
+class ConnectorFilter(Words):
+    def narrow(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
+        return qs.filter(connector_id__in=value)
+
+
+class AssigneeFilter(Words):
+    def narrow(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
+        wanted = Q(assigned_to_id__in=[v for v in value if v is not None])
+        return qs.filter(wanted | Q(assigned_to_id=None) if None in value else wanted)
+
+
+class SearchFilter(django_filters.Filter):
+    """Every word occurs in one of the searched columns."""
+
+    field_class = forms.CharField
+
+    def filter(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
+        for word in (value or "").split()[:MAX_SEARCH_WORDS]:
+            wanted = Q()
+            for column in SEARCHED:
+                wanted |= Q(**{f"{column}__icontains": word})
+            qs = qs.filter(wanted)
+        return qs
+
+
+class TimeFilter(django_filters.Filter):
+    field_class = TimeField
+
+
+class RootOnlyFilter(Words):
+    def narrow(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
+        return qs.filter(correlated_to_id=None) if value == [True] else qs
+
+
+class OrderingFilter(Words):
+    field_class = OrderingField
+
+    def filter(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
+        return qs.order_by(*complete_ordering(value or ["-occurred_at"]))
+
+
+def complete_ordering(words: Iterable[str]) -> tuple[str, ...]:
+    """The order with its tie-break: newest first among equals, and never two rows that compare equal."""
+    order = list(words)
+    if not {"occurred_at", "-occurred_at"} & set(order):
+        order.append("-occurred_at")
+    return (*order, "-id" if "-occurred_at" in order else "id")
+
+
+class WithinNetwork(models.Lookup):
+    """`inet <<= cidr`; PostgreSQL turns it into a range of a plain index on the address."""
+
+    lookup_name = "within_network"
+
+    def get_prep_lookup(self) -> Any:
+        return self.rhs
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        left, params = self.process_lhs(compiler, connection)
+        return f"{left} <<= %s::inet", (*params, self.rhs)
+
+
+# --- the set ---
+
+
+class AlertFilterForm(forms.Form):
+    """Checks that need the database or the request; `request` is set by the filter set."""
+
+    request: Any = None
+
+    def clean_connector(self) -> list[int]:
+        from connectors.models import Connector
+
+        words: list[str] = self.cleaned_data["connector"]
+        if not words:
+            return []
+        ids = dict(Connector.objects.values_list("slug", "pk"))
+        known = {**{str(pk): pk for pk in ids.values()}, **ids}  # a slug of digits beats an id
+        for word in words:
+            if word not in known:
+                raise unknown(word, "connector", sorted(ids))
+        return [known[word] for word in words]
+
+    def clean_assignee(self) -> list[int | None]:
+        """User ids; None stands for nobody."""
+        from django.contrib.auth.models import User
+
+        words: list[str] = self.cleaned_data["assignee"]
+        names = [w for w in words if w not in ("me", "none")]
+        ids = dict(User.objects.filter(username__in=names).values_list("username", "pk")) if names else {}
+        result: list[int | None] = []
+        for word in words:
+            if word == "me":
+                user = getattr(self.request, "user", None)
+                if user is None or not user.is_authenticated:
+                    raise ValidationError("“me” means nobody without signing in.")
+                result.append(user.pk)
+            elif word == "none":
+                result.append(None)
+            elif word in ids:
+                result.append(ids[word])
+            else:
+                raise ValidationError(f"“{word}” is not a known assignee. Allowed: a user name, me, none.")
+        return result
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        if cleaned and cleaned.get("from") and cleaned.get("to") and cleaned["from"] > cleaned["to"]:
+            self.add_error("to", "“to” lies before “from”.")
+        return cleaned
+
+
+def _documented(help_text: str, filter_: django_filters.Filter, example: str) -> django_filters.Filter:
+    filter_.extra["help_text"] = help_text
+    described: django_filters.Filter = extend_schema_field(
+        {"type": "string", "example": example, "description": help_text}
+    )(filter_)
+    return described
+
+
+def _any_of(words: Iterable[str]) -> str:
+    return f"Comma list of: {', '.join(words)}."
+
+
+class AlertFilterSet(django_filters.FilterSet):
+    """`AlertFilterSet(data, queryset=..., request=...)`: `form.errors`, and `qs`, narrowed and ordered.
+
+    Without a status it shows all; a board that wants the open ones adds `status` to the data.
+    """
+
+    status = _documented(_any_of(STATUS_WORDS), StatusFilter(noun="status", words=STATUS_WORDS), "active,acknowledged")
+    severity = _documented(_any_of(SEVERITY_WORDS), Words(noun="severity", words=SEVERITY_WORDS), "critical,major")
+    category = _documented(_any_of(CATEGORY_WORDS), Words(noun="category", words=CATEGORY_WORDS), "network")
+    priority = _documented("Comma list of: P1 to P5.", Words(noun="priority", words=PRIORITY_WORDS), "P1,P2")
+    source_system = _documented("Types of connectors.", Words(noun="source"), "snmp_trap")
+    connector = _documented("Slugs or ids of connectors.", ConnectorFilter(noun="connector"), "snmp_trap")
+    device_ip = _documented("Addresses or CIDR networks.", DeviceIPFilter(noun="address"), "10.1.0.0/16")
+    device_name = _documented("Part of the name, in any case.", ContainsFilter(noun="name"), "core-sw")
+    site = _documented("Site of the device.", SiteFilter(noun="site"), "north")
+    tag = _documented("Alerts with one of these tags.", TagFilter(noun="tag"), "backbone")
+    assignee = _documented("User names, me, or none.", AssigneeFilter(noun="assignee"), "me")
+    search = _documented(
+        "Every word occurs in title, message, device name, address, alert type or component.",
+        SearchFilter(max_length=200),
+        "link down",
+    )
+    root_only = _documented(
+        "true leaves out what another alert explains.",
+        RootOnlyFilter(
+            noun="answer",
+            words={"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False},
+        ),
+        "true",
+    )
+    ordering = _documented(
+        f"{', '.join(ORDERINGS)}; - in front for the largest first. Default: -occurred_at.",
+        OrderingFilter(noun="ordering"),
+        "-severity",
+    )
+
+    class Meta:
+        form = AlertFilterForm
+
+    @property
+    def form(self) -> AlertFilterForm:
+        form: AlertFilterForm = super().form
+        form.request = self.request
+        return form
+
+
+# `from` is a keyword of Python, so these two cannot be attributes.
+AlertFilterSet.base_filters["from"] = _documented(
+    "Occurred at this ISO 8601 time or later.",
+    TimeFilter(field_name="occurred_at", lookup_expr="gte"),
+    "2026-11-21T14:30:00Z",
+)
+AlertFilterSet.base_filters["to"] = _documented(
+    "Occurred at this ISO 8601 time or earlier.",
+    TimeFilter(field_name="occurred_at", lookup_expr="lte", end_of_day=True),
+    "2026-11-21",
+)

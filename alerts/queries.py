@@ -1,0 +1,250 @@
+"""What board, detail page and hub read. Filters come from `alerts.filters`, the same for page, push and API."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.db.models import Count, QuerySet
+from django.db.models.functions import Left
+from django.http import QueryDict
+
+from alerts.choices import SEVERITY_WORDS, Condition, Severity, Status
+from alerts.columns import SUBTITLE_CHARACTERS, Row
+from alerts.filters import AlertFilterSet
+from alerts.models import Alert, AlertHistory
+from connectors.models import RawEvent
+from opsconductor import keyset
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
+
+PAGE_SIZE = 50
+EVENTS_SHOWN = 20
+HISTORY_SHOWN = 200
+# In the order in which the board names what it is narrowed by.
+FILTERS = (
+    "status",
+    "severity",
+    "category",
+    "priority",
+    "source_system",
+    "connector",
+    "device_ip",
+    "device_name",
+    "site",
+    "tag",
+    "assignee",
+    "search",
+    "from",
+    "to",
+    "root_only",
+    "ordering",
+)
+# One value each; every other filter takes a comma list.
+SINGLE = frozenset({"search", "from", "to", "root_only"})
+DEFAULT_STATUS = (Status.ACTIVE.value, Status.ACKNOWLEDGED.value)
+NEWEST_FIRST = "-occurred_at"
+
+
+@dataclass(frozen=True)
+class BoardQuery:
+    """The filters of a board URL, in one spelling: repeated parameters joined by commas, empty ones left out."""
+
+    given: dict[str, str]
+    cursor: str = ""
+
+    @classmethod
+    def of(cls, data: QueryDict) -> BoardQuery:
+        given = {}
+        for name in FILTERS:
+            values = [value.strip() for value in data.getlist(name) if value.strip()]
+            if values:
+                given[name] = values[-1] if name in SINGLE else ",".join(values)
+        return cls(given, data.get("cursor", ""))
+
+    @classmethod
+    def parse(cls, text: str) -> BoardQuery:
+        """From a query string, with or without its question mark."""
+        return cls.of(QueryDict(text.lstrip("?")))
+
+    @property
+    def effective(self) -> dict[str, str]:
+        """With what the board takes for granted: only what is open and not suppressed."""
+        return {"status": ",".join(DEFAULT_STATUS), **self.given}
+
+    @property
+    def narrowed(self) -> bool:
+        """By more than a status: an empty page then says nothing about the network."""
+        return any(name not in ("status", "ordering") for name in self.given)
+
+    @property
+    def ordering(self) -> str:
+        return self.given.get("ordering", NEWEST_FIRST)
+
+    @property
+    def takes_arrivals(self) -> bool:
+        """Newest first and from the top: only there a new row has its place without a look at the others."""
+        return self.ordering == NEWEST_FIRST and not self.cursor
+
+    def key(self, user: User | AnonymousUser) -> tuple[Any, ...]:
+        """Equal for boards that show the same alerts, so that the hub asks once for all of them."""
+        mine = user.pk if "me" in self.values("assignee") else None
+        return (mine, *sorted((name, value) for name, value in self.effective.items() if name != "ordering"))
+
+    def values(self, name: str) -> list[str]:
+        return [value for value in self.effective.get(name, "").split(",") if value]
+
+    def url(self, **changes: str | None) -> str:
+        """The board with these filters changed, from its first page; None removes one."""
+        wanted = {name: value for name, value in {**self.given, **changes}.items() if value}
+        return f"/alerts/?{urlencode(wanted, safe=',')}" if wanted else "/alerts/"
+
+    def page_url(self, cursor: str) -> str:
+        return f"/alerts/?{urlencode({**self.given, 'cursor': cursor}, safe=',')}"
+
+    def toggled(self, name: str, value: str) -> str:
+        """The board with one value of a list filter added, or taken away when it is there."""
+        values = [v for v in self.given.get(name, "").split(",") if v]
+        values = [v for v in values if v != value] if value in values else [*values, value]
+        return self.url(**{name: ",".join(values) or None})
+
+    def filterset(self, alerts: QuerySet[Alert], user: User | AnonymousUser) -> AlertFilterSet:
+        data = QueryDict(mutable=True)
+        data.update(self.effective)
+        return AlertFilterSet(data=data, queryset=alerts, request=SimpleNamespace(user=user))
+
+
+@dataclass
+class Page:
+    """At most PAGE_SIZE rows; `older` and `newer` are URLs, empty at the ends."""
+
+    rows: list[Row] = field(default_factory=list)
+    older: str = ""
+    newer: str = ""
+    errors: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Alerts whose problem is there: by severity what the board shows at first, by status all of them."""
+
+    severity: dict[str, int]
+    status: dict[str, int]
+
+    @property
+    def shown(self) -> int:
+        return sum(self.severity.values())
+
+    def as_json(self) -> dict[str, dict[str, int]]:
+        return {"severity": self.severity, "status": {**self.status, "shown": self.shown}}
+
+
+def rows(alerts: QuerySet[Alert]) -> QuerySet[Alert]:
+    """What `Row.of` needs, joined: connector, device, who acknowledged. Leaves raw data and long messages behind."""
+    return (
+        alerts.select_related("connector", "device", "acknowledged_by")
+        .annotate(message_start=Left("message", SUBTITLE_CHARACTERS))
+        .only(
+            "source_system",
+            "connector__name",
+            "device_ip",
+            "device_name",
+            "device__name",
+            "device__site",
+            "severity",
+            "priority",
+            "category",
+            "alert_type",
+            "component",
+            "title",
+            "status",
+            "occurrence_count",
+            "occurred_at",
+            "last_occurrence_at",
+            "acknowledged_at",
+            "acknowledged_by__username",
+        )
+    )
+
+
+def page(query: BoardQuery, user: User | AnonymousUser) -> Page:
+    """One page by position: as fast at the end of a million alerts as at their beginning."""
+    filterset = query.filterset(Alert.objects.all(), user)
+    if not filterset.is_valid():
+        return Page(errors=filter_errors(filterset))
+    alerts = filterset.qs
+    try:
+        found = keyset.page(rows(alerts), cursor=query.cursor or None, size=PAGE_SIZE)
+    except keyset.InvalidCursor:
+        return Page(errors=["This link to a page is damaged. Go back to the first page."])
+    if query.cursor and found.previous is None:
+        # Arrived at the top: a full first page rather than what happened to be above the last one.
+        found = keyset.page(rows(alerts), cursor=None, size=PAGE_SIZE)
+    return Page(
+        rows=[Row.of(alert) for alert in found.rows],
+        older=query.page_url(found.next) if found.next else "",
+        newer=query.page_url(found.previous) if found.previous else "",
+    )
+
+
+def filter_errors(filterset: AlertFilterSet) -> list[str]:
+    """Sentences about values the filters do not know."""
+    return [
+        str(error) if name == "__all__" else f"{name}: {error}"
+        for name, errors in filterset.form.errors.items()
+        for error in errors
+    ]
+
+
+def counts() -> Counts:
+    """One grouped query over the open alerts; index alert_open_by_severity holds all it needs."""
+    severity: Counter[str] = Counter()
+    status: Counter[str] = Counter()
+    grouped = Alert.objects.filter(condition=Condition.RAISED).order_by().values_list("severity", "status")
+    for value, state, number in grouped.annotate(number=Count("*")):
+        status[state] += number
+        if state in DEFAULT_STATUS:
+            severity[SEVERITY_WORDS[value]] += number
+    return Counts(
+        {level.label: severity[level.label] for level in reversed(Severity)},
+        {state.value: status[state] for state in (Status.ACTIVE, Status.ACKNOWLEDGED, Status.SUPPRESSED)},
+    )
+
+
+def latest_sequence() -> int:
+    """The last history id that is visible now. Read it before the rows it belongs to."""
+    return AlertHistory.objects.order_by("-id").values_list("id", flat=True).first() or 0
+
+
+def last_alert_at() -> datetime | None:
+    return Alert.objects.order_by("-occurred_at", "-id").values_list("occurred_at", flat=True).first()
+
+
+def matching(query: BoardQuery, user: User | AnonymousUser, ids: Iterable[UUID]) -> list[UUID]:
+    """Which of these alerts a board with this query shows, newest first."""
+    found = query.filterset(Alert.objects.filter(pk__in=list(ids)), user).qs
+    return list(found.order_by("-occurred_at", "-id").values_list("pk", flat=True))
+
+
+def detail(pk: UUID) -> Alert:
+    """One alert with everything its page shows of it. Raises Alert.DoesNotExist."""
+    return Alert.objects.select_related(
+        "connector", "device", "acknowledged_by", "assigned_to", "resolved_by", "correlated_to"
+    ).get(pk=pk)
+
+
+def history(alert: Alert) -> QuerySet[AlertHistory]:
+    """Newest first, with who did it."""
+    return AlertHistory.objects.filter(alert=alert).select_related("user").order_by("-id")[:HISTORY_SHOWN]
+
+
+def events(alert: Alert) -> QuerySet[RawEvent]:
+    """The newest journalled events of an alert, without their datagrams."""
+    return RawEvent.objects.filter(alert_id=alert.pk).defer("datagram").order_by("-received_at")[:EVENTS_SHOWN]

@@ -1,0 +1,264 @@
+"""The engine's reads and writes: a constant number of set-based statements per batch, whatever its size.
+
+Every statement takes arrays and unnests them, so one prepared statement serves all batch sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+
+from alerts.choices import SEVERITY_WORDS
+from alerts.engine import Episode, HistoryRow, Plan, State, importance
+from alerts.locks import Cursor
+
+_COLUMNS = (
+    "id, fingerprint, condition, status, severity, peak_severity, title, message, opening, transitions, ttl_minutes, "
+    "expires_at, last_raise_at, last_clear_at, last_occurrence_at, acknowledged_at IS NOT NULL, acknowledged_until, "
+    "resolved_at"
+)
+
+_READ_OPEN = f"SELECT {_COLUMNS} FROM alerts_alert WHERE condition = 'raised' AND fingerprint = ANY(%s)"  # noqa: S608
+
+# LATERAL with LIMIT 1 keeps this at one index probe per fingerprint, however many episodes it has had.
+_READ_ENDED = f"""
+SELECT a.* FROM unnest(%s::text[]) AS f(fingerprint) CROSS JOIN LATERAL (
+    SELECT {_COLUMNS} FROM alerts_alert
+    WHERE condition <> 'raised' AND fingerprint = f.fingerprint ORDER BY resolved_at DESC LIMIT 1
+) AS a"""  # noqa: S608
+
+_READ_TOMBSTONES = (
+    "SELECT fingerprint, cleared_at FROM alerts_tombstone WHERE fingerprint = ANY(%s) AND expires_at > %s"
+)
+
+_INSERT = """
+INSERT INTO alerts_alert (
+    id, connector_id, source_system, source_alert_id, device_ip, device_name, device_id,
+    severity, peak_severity, priority, impact, urgency, category, alert_type, component, title, message,
+    condition, status, is_clear, opening, transitions, occurrence_count, ttl_minutes, expires_at,
+    occurred_at, received_at, last_raise_at, last_clear_at, last_occurrence_at, resolved_at,
+    tags, custom_fields, raw_data, fingerprint, created_at, updated_at)
+SELECT v.id, v.connector_id, v.source_system, v.source_alert_id, v.device_ip::inet, v.device_name, v.device_id,
+    v.severity, v.peak_severity, v.priority, v.impact, v.urgency, v.category, v.alert_type, v.component,
+    v.title, v.message,
+    v.condition, v.status, v.is_clear, v.opening, v.transitions, v.occurrence_count, v.ttl_minutes, v.expires_at,
+    v.occurred_at, v.received_at, v.last_raise_at, v.last_clear_at, v.last_occurrence_at, v.resolved_at,
+    ARRAY(SELECT jsonb_array_elements_text(v.tags::jsonb)), '{}'::jsonb, v.raw_data::jsonb, v.fingerprint, v.now, v.now
+FROM unnest(
+    %s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[],
+    %s::int[], %s::int[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+    %s::text[], %s::text[], %s::bool[], %s::int[], %s::int[], %s::bigint[], %s::int[], %s::timestamptz[],
+    %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[],
+    %s::text[], %s::text[], %s::text[], %s::timestamptz[]
+) AS v(
+    id, connector_id, source_system, source_alert_id, device_ip, device_name, device_id,
+    severity, peak_severity, priority, impact, urgency, category, alert_type, component, title, message,
+    condition, status, is_clear, opening, transitions, occurrence_count, ttl_minutes, expires_at,
+    occurred_at, received_at, last_raise_at, last_clear_at, last_occurrence_at, resolved_at,
+    tags, raw_data, fingerprint, now)"""
+
+# Touches no indexed column: a HOT update.
+_COUNT = """
+UPDATE alerts_alert AS a SET occurrence_count = a.occurrence_count + v.added, last_raise_at = v.last_raise_at,
+    last_occurrence_at = v.last_occurrence_at, expires_at = v.expires_at, updated_at = %s
+FROM unnest(%s::uuid[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
+    AS v(id, added, last_raise_at, last_occurrence_at, expires_at)
+WHERE a.id = v.id"""
+
+_CHANGE = """
+UPDATE alerts_alert AS a SET
+    occurrence_count = a.occurrence_count + v.added, last_raise_at = v.last_raise_at,
+    last_occurrence_at = v.last_occurrence_at, expires_at = v.expires_at, ttl_minutes = v.ttl_minutes,
+    condition = v.condition, status = v.status, is_clear = v.condition = 'cleared',
+    severity = v.severity, peak_severity = v.peak_severity,
+    impact = v.impact, urgency = v.urgency, priority = v.priority,
+    title = v.title, message = v.message, opening = v.opening, transitions = v.transitions,
+    last_clear_at = v.last_clear_at, resolved_at = v.resolved_at,
+    resolved_by_id = CASE WHEN v.condition = 'raised' THEN NULL ELSE a.resolved_by_id END,
+    acknowledged_at = CASE WHEN v.drop_ack THEN NULL ELSE a.acknowledged_at END,
+    acknowledged_by_id = CASE WHEN v.drop_ack THEN NULL ELSE a.acknowledged_by_id END,
+    acknowledged_until = CASE WHEN v.drop_ack THEN NULL ELSE a.acknowledged_until END,
+    category = COALESCE(v.category, a.category), raw_data = COALESCE(v.raw_data::jsonb, a.raw_data), updated_at = %s
+FROM unnest(
+    %s::uuid[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::int[],
+    %s::text[], %s::text[], %s::int[], %s::int[], %s::text[], %s::text[], %s::int[],
+    %s::text[], %s::text[], %s::int[], %s::int[], %s::timestamptz[], %s::timestamptz[], %s::bool[],
+    %s::text[], %s::text[]
+) AS v(
+    id, added, last_raise_at, last_occurrence_at, expires_at, ttl_minutes,
+    condition, status, severity, peak_severity, impact, urgency, priority,
+    title, message, opening, transitions, last_clear_at, resolved_at, drop_ack, category, raw_data)
+WHERE a.id = v.id"""
+
+_TOMBSTONES = """
+INSERT INTO alerts_tombstone AS t (fingerprint, cleared_at, expires_at)
+SELECT * FROM unnest(%s::text[], %s::timestamptz[], %s::timestamptz[])
+ON CONFLICT (fingerprint) DO UPDATE SET
+    cleared_at = GREATEST(t.cleared_at, EXCLUDED.cleared_at), expires_at = EXCLUDED.expires_at"""
+
+# ORDER BY keeps the sequence in the order things happened.
+_HISTORY = """
+INSERT INTO alerts_alerthistory (alert_id, action, old_status, new_status, user_id, notes, changes, news, created_at)
+SELECT v.alert_id, v.action, v.old_status, v.new_status, v.user_id, v.notes, v.changes::jsonb, v.news, %s
+FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[])
+    WITH ORDINALITY AS v(alert_id, action, old_status, new_status, user_id, notes, changes, news, n)
+ORDER BY v.n"""
+
+
+def read_states(cur: Cursor, fingerprints: Iterable[str], now: datetime) -> dict[str, State]:
+    """Open episode, else last ended episode, and tombstone of each fingerprint.
+
+    Run it after, and apart from, the statement that took the locks: one that locks and reads at once
+    would see the snapshot from before it got the lock.
+    """
+    wanted = list(dict.fromkeys(fingerprints))
+    states = {f: State() for f in wanted}
+    cur.execute(_READ_OPEN, (wanted,))
+    for row in cur.fetchall():
+        states[row[1]].episode = Episode(*row)
+    missing = [f for f, s in states.items() if s.episode is None]
+    if missing:
+        cur.execute(_READ_ENDED, (missing,))
+        for row in cur.fetchall():
+            states[row[1]].episode = Episode(*row)
+        cur.execute(_READ_TOMBSTONES, (missing, now))
+        for key, cleared_at in cur.fetchall():
+            states[key].tombstone = cleared_at
+    return states
+
+
+def write_alerts(cur: Cursor, plan: Plan, now: datetime, tombstone_ttl: timedelta) -> None:
+    """Everything but history. Rows are sorted by id, so that writers outside the engine meet them in one order."""
+    episodes = sorted(plan.episodes(), key=lambda e: e.id)
+    # What ended first: its fingerprint may have a new open episode in the same batch.
+    _change(cur, [e for e in episodes if e.changed and not e.is_new], now)
+    _insert(cur, [e for e in episodes if e.is_new], now)
+    _count(cur, [e for e in episodes if e.touched and not e.changed and not e.is_new], now)
+    expiry = now + tombstone_ttl
+    stones = sorted((k, s.tombstone, expiry) for k, s in plan.states.items() if s.tombstone_changed and s.tombstone)
+    if stones:
+        cur.execute(_TOMBSTONES, _columns(stones))
+
+
+def write_history(cur: Cursor, rows: Sequence[HistoryRow], now: datetime) -> None:
+    """The last write of a transaction; nothing at all when there is nothing to say, not even the sequence lock."""
+    if not rows:
+        return
+    values = [
+        (
+            r.alert_id,
+            r.action.value,
+            str(r.old_status),
+            str(r.new_status),
+            r.user_id,
+            r.notes,
+            orjson.dumps(_in_words(r.changes)).decode(),
+            r.news.value,
+        )
+        for r in rows
+    ]
+    cur.execute(_HISTORY, (now, *_columns(values)))
+
+
+def _in_words(changes: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Severities as words, as everything a person or program reads."""
+    if "severity" in changes:
+        return {**changes, "severity": [SEVERITY_WORDS[s] for s in changes["severity"]]}
+    return changes
+
+
+def _insert(cur: Cursor, episodes: list[Episode], now: datetime) -> None:
+    rows = []
+    for e in episodes:
+        first, latest = e.first, e.latest
+        if first is None or latest is None:
+            raise ValueError("a new episode without the event that opened it")
+        impact, urgency, priority = importance(e.severity)
+        rows.append(
+            (
+                e.id,
+                first.connector_id,
+                first.source_system,
+                first.source_alert_id,
+                first.device_ip,
+                first.device_name,
+                first.device_id,
+                int(e.severity),
+                int(e.peak_severity),
+                priority,
+                impact,
+                urgency,
+                latest.category,
+                first.alert_type,
+                first.component,
+                e.title,
+                e.message,
+                str(e.condition),
+                str(e.status),
+                e.condition == "cleared",
+                e.opening,
+                e.transitions,
+                e.added,
+                e.ttl_minutes,
+                e.expires_at,
+                first.t,
+                first.received_at,
+                e.last_raise_at,
+                e.last_clear_at,
+                e.last_occurrence_at,
+                e.resolved_at,
+                orjson.dumps(first.tags).decode(),
+                orjson.dumps(latest.raw_data).decode(),
+                e.fingerprint,
+                now,
+            )
+        )
+    if rows:
+        cur.execute(_INSERT, _columns(rows))
+
+
+def _count(cur: Cursor, episodes: list[Episode], now: datetime) -> None:
+    rows = [(e.id, e.added, e.last_raise_at, e.last_occurrence_at, e.expires_at) for e in episodes]
+    if rows:
+        cur.execute(_COUNT, (now, *_columns(rows)))
+
+
+def _change(cur: Cursor, episodes: list[Episode], now: datetime) -> None:
+    rows = []
+    for e in episodes:
+        impact, urgency, priority = importance(e.severity)
+        rows.append(
+            (
+                e.id,
+                e.added,
+                e.last_raise_at,
+                e.last_occurrence_at,
+                e.expires_at,
+                e.ttl_minutes,
+                str(e.condition),
+                str(e.status),
+                int(e.severity),
+                int(e.peak_severity),
+                impact,
+                urgency,
+                priority,
+                e.title,
+                e.message,
+                e.opening,
+                e.transitions,
+                e.last_clear_at,
+                e.resolved_at,
+                e.drop_acknowledgement,
+                e.latest.category if e.latest else None,
+                orjson.dumps(e.latest.raw_data).decode() if e.latest else None,
+            )
+        )
+    if rows:
+        cur.execute(_CHANGE, (now, *_columns(rows)))
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]

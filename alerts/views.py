@@ -1,0 +1,157 @@
+"""Board, detail page and what can be done on them; with and without JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.cache import patch_cache_control
+from django.views.decorators.http import require_POST, require_safe
+
+from alerts import actions, boardview, queries
+from alerts.columns import COLUMNS
+from alerts.detailview import DetailView
+from alerts.models import Alert
+from alerts.rendering import render_row
+from opsconductor.exceptions import ActionNotAllowed
+from opsconductor.portal import back_to, is_htmx, portal_page
+
+VIEW, ACT = "alerts.view_alert", "alerts.act_on_alert"
+MAX_NOTE = 5000
+
+
+@require_safe
+@portal_page(VIEW)
+def board(request: HttpRequest) -> HttpResponseBase:
+    # The sequence is read first: what changes from here on arrives live, perhaps twice, never not at all.
+    sequence = queries.latest_sequence()
+    query = queries.BoardQuery.of(request.GET)
+    page = queries.page(query, request.user)
+    can_act = request.user.has_perm(ACT)
+    return _fresh(
+        render(
+            request,
+            "alerts/board.html",
+            {
+                "sequence": sequence,
+                "now_ms": round(timezone.now().timestamp() * 1000),
+                "query": query,
+                "page": page,
+                "rows": [render_row(row, can_act=can_act) for row in page.rows],
+                "columns": boardview.headers(query, COLUMNS),
+                "counts": boardview.CountsView.of(queries.counts(), query),
+                "filters": boardview.filters(query),
+                "chips": boardview.chips(query),
+                "empty": boardview.empty_sentence(query, page),
+                "can_act": can_act,
+            },
+        )
+    )
+
+
+@require_safe
+@portal_page(VIEW)
+def detail(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    return _fresh(_detail(request, pk))
+
+
+@dataclass(frozen=True)
+class Act:
+    perform: Callable[..., Alert]
+    done: str
+    takes_until: bool = False
+
+
+ACTS = {
+    "acknowledge": Act(actions.acknowledge, "Acknowledged", takes_until=True),
+    "unacknowledge": Act(actions.unacknowledge, "No longer acknowledged"),
+    "resolve": Act(actions.resolve, "Resolved"),
+    "note": Act(actions.add_note, "Note added"),
+}
+
+
+@require_POST
+@portal_page(VIEW)
+def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponseBase:
+    """One action on one alert; answers with what the page it came from needs, or sends a plain form back there."""
+    what = ACTS[action]
+    if not request.user.has_perm(ACT):
+        return _refused(
+            request, pk, 403, "Your account may look at alerts but not act on them. Ask for the operator role."
+        )
+    try:
+        given: dict[str, Any] = {"notes": request.POST.get("notes", "")[:MAX_NOTE]}
+        if what.takes_until:
+            given["until"] = _until(request)
+        alert = what.perform(pk, by=request.user, **given)
+    except Alert.DoesNotExist:
+        raise Http404("This alert no longer exists.") from None
+    except ActionNotAllowed as error:
+        return _refused(request, pk, 409, str(error))
+    if not is_htmx(request):
+        messages.success(request, f"{what.done}: {alert.title}")
+        return redirect(back_to(request, alert.get_absolute_url()))
+    if request.headers.get("HX-Target") == "alert":
+        return _detail(request, pk, done=f"{what.done}.")
+    return _row(request, pk)
+
+
+def _until(request: HttpRequest) -> datetime | None:
+    """`minutes` from now, or `until` in ISO 8601 (UTC without an offset); neither: until somebody changes it."""
+    minutes, until = request.POST.get("minutes", ""), request.POST.get("until", "")
+    try:
+        if minutes:
+            return timezone.now() + timedelta(minutes=int(minutes))
+        if until:
+            moment = datetime.fromisoformat(until)
+            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise ActionNotAllowed(
+            f"“{minutes or until}” is not a time an acknowledgement could last until.", action="acknowledge", status=""
+        ) from None
+    return None
+
+
+def _row(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The row as it is now, and out of band the counters."""
+    alert = queries.rows(Alert.objects.filter(pk=pk)).get()
+    row = render_row(queries.Row.of(alert), can_act=True)
+    query = queries.BoardQuery.parse(request.headers.get("HX-Current-URL", "").partition("?")[2])
+    counts = boardview.CountsView.of(queries.counts(), query)
+    return render(request, "alerts/_action_answer.html", {"row": row, "counts": counts})
+
+
+def _detail(request: HttpRequest, pk: UUID, *, done: str = "", error: str = "", status: int = 200) -> HttpResponse:
+    try:
+        alert = queries.detail(pk)
+    except Alert.DoesNotExist:
+        raise Http404("This alert no longer exists.") from None
+    context = {
+        "view": DetailView.of(alert),
+        "can_act": request.user.has_perm(ACT),
+        "done": done,
+        "error": error,
+    }
+    template = "alerts/_detail.html" if is_htmx(request) else "alerts/detail.html"
+    return render(request, template, context, status=status)
+
+
+def _refused(request: HttpRequest, pk: UUID, status: int, sentence: str) -> HttpResponse:
+    if is_htmx(request) and request.headers.get("HX-Target") != "alert":
+        answer = render(request, "alerts/_refused.html", {"sentence": sentence}, status=status)
+        answer["HX-Retarget"], answer["HX-Reswap"] = "#notices", "innerHTML"
+        return answer
+    return _detail(request, pk, error=sentence, status=status)
+
+
+def _fresh(response: HttpResponse) -> HttpResponse:
+    """Going back in the browser must not show a board of yesterday."""
+    patch_cache_control(response, no_store=True, private=True)
+    return response

@@ -1,0 +1,63 @@
+"""A throw-away but durable system for benchmarks: PostgreSQL and Valkey as `bin/up` runs them, migrated and seeded."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@contextmanager
+def system(cores: set[int] | None = None) -> Iterator[Path]:
+    """Yields the var directory; Django is set up on it. `cores` pins the servers, and all started after them."""
+    var = Path(tempfile.mkdtemp(prefix="opsc-bench-"))
+    os.environ.update(
+        OPSCONDUCTOR_VAR=str(var), OPSCONDUCTOR_ENV_FILE="", DJANGO_SETTINGS_MODULE="opsconductor.settings"
+    )
+    for name in ("DATABASE_URL", "REDIS_URL"):
+        os.environ.pop(name, None)
+    from opsconductor import embedded, servers
+
+    everything = os.sched_getaffinity(0)
+    running = [servers.PostgreSQL(var), servers.Valkey(var)]
+    try:
+        if cores:
+            os.sched_setaffinity(0, cores)
+        for server in running:
+            server.start()
+        os.sched_setaffinity(0, everything)
+        os.environ["DATABASE_URL"] = embedded.database_url(var)
+        os.environ["REDIS_URL"] = embedded.redis_url(var)
+        os.environ["LOG_LEVEL"] = "WARNING"
+        subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, check=True)
+        import django
+
+        django.setup()
+        yield var
+    finally:
+        for server in reversed(running):
+            server.stop()
+        shutil.rmtree(var, ignore_errors=True)
+
+
+@contextmanager
+def process(*words: str, cores: set[int] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A manage.py command beside us, ended by SIGTERM."""
+    child = subprocess.Popen(
+        [sys.executable, "manage.py", *words],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=(lambda: os.sched_setaffinity(0, cores)) if cores else None,
+    )
+    try:
+        yield child
+    finally:
+        child.terminate()
+        child.wait(20)

@@ -1,0 +1,456 @@
+"""Where events come from and how they are read: rows that engineers edit, and the journal of what was received."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from django.db.models.expressions import RawSQL
+from django.utils import timezone
+
+from alerts.choices import Category, Outcome, Severity
+from connectors.mapping_checks import check_row
+from connectors.traps.identity import NETWORK_LISTS
+from opsconductor.crypto import EncryptedTextField
+
+
+def canonical_networks(networks: list[str] | None, field: str = "networks") -> list[str]:
+    """CIDR texts in their one spelling, without duplicates. Raises ValidationError naming the one that is none."""
+    found = []
+    for text in networks or []:
+        try:
+            found.append(str(ipaddress.ip_network(text.strip(), strict=False)))
+        except ValueError:
+            raise ValidationError(
+                {field: f"“{text}” is not a network. Write it as 10.20.0.0/16 or 2001:db8::/32."}
+            ) from None
+    return list(dict.fromkeys(found))
+
+
+def checked_trap_config(config: Any) -> dict[str, Any]:
+    """The configuration of a trap connector with its networks in one spelling. Raises ValidationError."""
+    if not isinstance(config, dict):
+        raise ValidationError({"config": 'The configuration is an object: {"trusted_relays": ["10.0.0.0/8"]}.'})
+    unknown = sorted(set(config) - set(NETWORK_LISTS))
+    if unknown:
+        raise ValidationError(
+            {"config": f"“{unknown[0]}” is not a setting of a trap connector. It knows {' and '.join(NETWORK_LISTS)}."}
+        )
+    checked: dict[str, Any] = {}
+    for name, networks in config.items():
+        if not isinstance(networks, list) or not all(isinstance(n, str) for n in networks):
+            raise ValidationError({"config": f'“{name}” is a list of networks: ["10.20.0.0/16", "2001:db8::/32"].'})
+        try:
+            checked[name] = canonical_networks(networks)
+        except ValidationError as error:
+            raise ValidationError({"config": f"{name}: {error.messages[0]}"}) from None
+    return checked
+
+
+class Connector(models.Model):
+    """One configured source of events."""
+
+    class Status(models.TextChoices):
+        UNKNOWN = "unknown"
+        CONNECTED = "connected"
+        DEGRADED = "degraded"
+        UNREACHABLE = "unreachable"
+        AUTH_FAILED = "auth_failed"
+
+    name = models.CharField(max_length=100)
+    slug = models.SlugField(max_length=60, unique=True)
+    type = models.CharField(max_length=60, help_text="What it speaks, for example snmp_trap.")
+    enabled = models.BooleanField(
+        default=True, help_text="Off: what it receives is journalled and counted, and raises nothing."
+    )
+    identity_scope = models.CharField(
+        max_length=60,
+        blank=True,
+        help_text="Connectors of one scope see the same problem as one alert. Empty: the slug.",
+    )
+    status = models.CharField(max_length=20, choices=Status, default=Status.UNKNOWN, editable=False)
+    error_message = models.TextField(blank=True, editable=False)
+    config = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='SNMP traps: {"trusted_relays": ["10.0.0.0/8"], "nat_sources": ["203.0.113.0/24"]}. Relays may say '
+        "for whom they speak; a NAT source stands for one device, whatever agent address its traps carry.",
+    )
+    alerts_received = models.BigIntegerField(default=0, editable=False)
+    alerts_today = models.BigIntegerField(default=0, editable=False)
+    last_poll_at = models.DateTimeField(null=True, editable=False)
+    last_success_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def scope(self) -> str:
+        return self.identity_scope or self.slug
+
+    def clean(self) -> None:
+        if self.type == "snmp_trap":
+            self.config = checked_trap_config(self.config or {})
+
+
+class OIDMapping(models.Model):
+    """What a trap means. One row serves both forms of its OID, with and without the zero before the last arc."""
+
+    class Origin(models.TextChoices):
+        SHIPPED = "shipped"
+        EDITED = "edited"
+        IMPORTED = "imported"
+
+    oid_pattern = models.CharField(
+        "OID pattern",
+        max_length=300,
+        help_text="A trap OID, or a subtree ending in .* ; exact rows win over the longest subtree.",
+    )
+    vendor = models.CharField(
+        max_length=100,
+        blank=True,
+        help_text="Empty: generic. A row of the device's own vendor wins over a generic one.",
+    )
+    alert_type = models.CharField(
+        max_length=200, help_text="For example link_down. A clear names its own event: link_up."
+    )
+    category = models.CharField(max_length=20, choices=Category, default=Category.NETWORK)
+    default_severity = models.SmallIntegerField(choices=Severity, default=Severity.WARNING)
+    title_template = models.CharField(
+        max_length=500,
+        blank=True,
+        help_text="Jinja: {{ ifDescr }}, {{ vb['1.3.6...'] }}, {{ word['ifOperStatus'] }}, {{ device }}. "
+        "Empty: the alert type.",
+    )
+    description = models.TextField(blank=True)
+    is_clear_event = models.BooleanField("is a clear", default=False)
+    clears = ArrayField(
+        models.CharField(max_length=200),
+        default=list,
+        blank=True,
+        help_text="Alert types this clear ends, comma separated. Empty: its own type.",
+    )
+    clear_oid_pattern = models.CharField(
+        max_length=300, blank=True, help_text="Instead of clears: the trap OID whose alert this one ends."
+    )
+    ttl_minutes = models.PositiveIntegerField(
+        "TTL",
+        null=True,
+        blank=True,
+        help_text="Minutes after which a stateless event expires. Empty: stays until cleared.",
+    )
+    conditions = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='First match wins: [{"oid": "ifAdminStatus", "op": "eq", "value": 2, "severity": "info"}]. '
+        "op: eq, ne, in, lt, gt, regex; “value_oid” instead of “value”: another varbind; “and”: further comparisons. "
+        "Sets severity, is_clear, alert_type, clears, category, component_template, title_template.",
+    )
+    component_template = models.CharField(
+        max_length=300,
+        blank=True,
+        help_text="Which varbinds name the part of the device, separated by commas: ifIndex, an OID, index, "
+        "index(bgpPeerState):1 for the first number of that varbind's row. a|b: the first that is there. "
+        "port=a: under the label port; period='60 s': fixed text.",
+    )
+    mib_name = models.CharField("MIB", max_length=100, blank=True)
+    mib_object = models.CharField("MIB object", max_length=200, blank=True)
+    notes = models.TextField(blank=True)
+    enabled = models.BooleanField(
+        default=True, help_text="Off: the trap is journalled and counted, and raises nothing."
+    )
+    origin = models.CharField(max_length=10, choices=Origin, default=Origin.EDITED, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = "OID mapping"
+        ordering = ["oid_pattern", "vendor"]
+        constraints = [
+            models.UniqueConstraint(fields=["oid_pattern", "vendor"], name="oidmapping_one_per_pattern_and_vendor")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.oid_pattern} → {self.alert_type}"
+
+    def clean(self) -> None:
+        """Everything a listener would stumble over is refused here, with the field that is wrong."""
+        self.oid_pattern = (self.oid_pattern or "").strip().lstrip(".")
+        self.clear_oid_pattern = (self.clear_oid_pattern or "").strip().lstrip(".")
+        self.vendor = (self.vendor or "").strip()
+        errors = check_row(self.as_row())
+        if errors:
+            raise ValidationError(errors)
+
+    def as_row(self) -> dict[str, Any]:
+        """The columns a MappingTable is built from; the shape of the shipped rows."""
+        return {
+            "id": self.pk,
+            "oid_pattern": self.oid_pattern,
+            "vendor": self.vendor,
+            "alert_type": self.alert_type,
+            "category": self.category,
+            "default_severity": Severity(self.default_severity).label if self.default_severity is not None else None,
+            "title_template": self.title_template,
+            "description": self.description,
+            "is_clear_event": self.is_clear_event,
+            "clears": list(self.clears or []),
+            "clear_oid_pattern": self.clear_oid_pattern,
+            "ttl_minutes": self.ttl_minutes,
+            "conditions": self.conditions,
+            "component_template": self.component_template,
+            "mib_name": self.mib_name,
+            "mib_object": self.mib_object,
+            "enabled": self.enabled,
+        }
+
+
+class SnmpCredential(models.Model):
+    """A v1/v2c community and the networks it is accepted from."""
+
+    name = models.CharField(max_length=100, unique=True)
+    community = EncryptedTextField(help_text="Stored encrypted, never shown again.")
+    networks = ArrayField(
+        models.CharField(max_length=60),
+        help_text="Networks it is accepted from, comma separated CIDR: 10.20.0.0/16, 2001:db8::/32.",
+    )
+    enabled = models.BooleanField(default=True)
+    notes = models.TextField(blank=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = "SNMP credential"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        self.networks = canonical_networks(self.networks)
+
+
+class SnmpUser(models.Model):
+    """An SNMPv3 user (RFC 3414) that devices send notifications as, and the security level we insist on."""
+
+    class Auth(models.TextChoices):
+        NONE = "none", "none"
+        MD5 = "MD5"
+        SHA = "SHA", "SHA-1"
+        SHA224 = "SHA-224"
+        SHA256 = "SHA-256"
+        SHA384 = "SHA-384"
+        SHA512 = "SHA-512"
+
+    class Priv(models.TextChoices):
+        NONE = "none", "none"
+        DES = "DES"
+        TRIPLE_DES = "3DES"
+        AES128 = "AES-128"
+        AES192 = "AES-192", "AES-192 (Blumenthal)"
+        AES256 = "AES-256", "AES-256 (Blumenthal)"
+        AES192_REEDER = "AES-192-C", "AES-192 (Reeder, Cisco)"
+        AES256_REEDER = "AES-256-C", "AES-256 (Reeder, Cisco)"
+
+    class Level(models.TextChoices):
+        NO_AUTH = "noAuthNoPriv"
+        AUTH = "authNoPriv"
+        AUTH_PRIV = "authPriv"
+
+    name = models.CharField("user name", max_length=32, unique=True)
+    auth_protocol = models.CharField(max_length=10, choices=Auth, default=Auth.SHA256)
+    auth_passphrase = EncryptedTextField(
+        blank=True, help_text="At least 8 characters. Stored encrypted, never shown again."
+    )
+    priv_protocol = models.CharField("privacy protocol", max_length=10, choices=Priv, default=Priv.AES128)
+    priv_passphrase = EncryptedTextField(
+        "privacy passphrase", blank=True, help_text="At least 8 characters. Stored encrypted, never shown again."
+    )
+    required_level = models.CharField(
+        max_length=12,
+        choices=Level,
+        default=Level.AUTH_PRIV,
+        help_text="What is sent with less is refused, even when the user and its engine are known.",
+    )
+    networks = ArrayField(
+        models.CharField(max_length=60),
+        default=list,
+        blank=True,
+        help_text="Networks it is accepted from, comma separated CIDR. Empty: any.",
+    )
+    enabled = models.BooleanField(default=True)
+    notes = models.TextField(blank=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = "SNMPv3 user"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """Protocols, passphrases and required level must fit each other; networks are written canonically."""
+        errors: dict[str, str] = {}
+        if self.priv_protocol != self.Priv.NONE and self.auth_protocol == self.Auth.NONE:
+            errors["priv_protocol"] = "Privacy needs authentication (RFC 3414): choose an authentication protocol too."
+        for protocol, passphrase in (("auth_protocol", "auth_passphrase"), ("priv_protocol", "priv_passphrase")):
+            if getattr(self, protocol) != "none" and len(getattr(self, passphrase) or "") < 8:
+                errors[passphrase] = "At least 8 characters (RFC 3414 section 11.2)."
+        has = (
+            self.Level.NO_AUTH
+            if self.auth_protocol == self.Auth.NONE
+            else self.Level.AUTH
+            if self.priv_protocol == self.Priv.NONE
+            else self.Level.AUTH_PRIV
+        )
+        order = list(self.Level)
+        if self.required_level in order and order.index(self.Level(self.required_level)) > order.index(has):
+            errors["required_level"] = f"This user can send {has} at most, with the protocols chosen."
+        if errors:
+            raise ValidationError(errors)
+        self.networks = canonical_networks(self.networks)
+
+
+class SnmpEngine(models.Model):
+    """A sender's SNMP engine, seen with a known user. Its traps are taken once a person approved it."""
+
+    class State(models.TextChoices):
+        SEEN = "seen"
+        APPROVED = "approved"
+        REFUSED = "refused"
+
+    engine_id = models.CharField("engine ID", max_length=64, help_text="5 to 32 octets in hex, without 0x.")
+    user = models.ForeignKey(SnmpUser, on_delete=models.CASCADE, related_name="engines")
+    state = models.CharField(max_length=10, choices=State, default=State.SEEN)
+    source = models.GenericIPAddressField(null=True, blank=True, help_text="The address it was seen from last.")
+    pinned_source = models.GenericIPAddressField(
+        null=True,
+        blank=True,
+        help_text="Accept this engine from this address only. Empty: from any the user may send from.",
+    )
+    count = models.BigIntegerField(default=0, editable=False, help_text="Notifications that waited for approval.")
+    first_seen_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_seen_at = models.DateTimeField(default=timezone.now, editable=False)
+    notes = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name = "SNMP engine"
+        ordering = ["-last_seen_at"]
+        constraints = [models.UniqueConstraint(fields=["engine_id", "user"], name="snmpengine_one_per_user")]
+
+    def __str__(self) -> str:
+        return f"0x{self.engine_id} ({self.user})"
+
+
+class MibObject(models.Model):
+    """The name of an object, beside the shipped ones: what varbinds, titles and components are called by."""
+
+    oid = models.CharField("OID", max_length=300, unique=True)
+    name = models.CharField(max_length=200)
+    mib_name = models.CharField("MIB", max_length=100, blank=True)
+    kind = models.CharField(max_length=10, choices=[("column", "column"), ("scalar", "scalar")], blank=True)
+    unit = models.CharField(max_length=60, blank=True)
+    enum = models.JSONField(default=dict, blank=True, help_text='Words of an enumeration: {"1": "up", "2": "down"}.')
+
+    class Meta:
+        verbose_name = "MIB object"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.oid}"
+
+
+class RawEvent(models.Model):
+    """The journal: every event as received, with the bucket it ended in. Partitioned by UTC day of received_at.
+
+    The table and its partitions are made by SQL (migration 0002, `partitions.ensure_partition`); its key is
+    (id, received_at), and nothing points at it with a foreign key.
+    """
+
+    id = models.BigIntegerField(
+        primary_key=True, db_default=RawSQL("nextval('connectors_rawevent_id_seq')", ()), editable=False
+    )
+    received_at = models.DateTimeField()
+    event_key = models.UUIDField()
+    connector_id = models.BigIntegerField(null=True)
+    source = models.CharField(max_length=200, help_text="Address it came from.")
+    source_port = models.IntegerField(null=True)
+    kind = models.CharField(max_length=40, help_text="For example snmp v2c trap.")
+    subject = models.CharField(max_length=300, blank=True, help_text="Trap OID or the source's own event type.")
+    device_ip = models.GenericIPAddressField(null=True)
+    datagram = models.BinaryField(null=True)
+    data = models.JSONField(null=True)
+    outcome = models.CharField(max_length=15, choices=Outcome)
+    reason = models.CharField(max_length=200, blank=True)
+    error = models.TextField(blank=True)
+    alert_id = models.UUIDField(null=True)
+    fingerprint = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        managed = True
+        verbose_name = "raw event"
+        ordering = ["-received_at", "-id"]
+        indexes = [
+            # Alert page: the events of one alert, newest first.
+            models.Index(
+                fields=["alert_id", "-received_at"], condition=Q(alert_id__isnull=False), name="rawevent_by_alert"
+            ),
+            # Sweep: what could not be applied yet, oldest first.
+            models.Index(fields=["received_at", "id"], condition=Q(outcome="pending"), name="rawevent_pending"),
+            # Trap page: what came from an address, newest first. Beside it, made by SQL in migration 0005 because
+            # no Q can say it, rawevent_by_device over those whose device is not their sender.
+            models.Index(fields=["source", "-received_at"], name="rawevent_by_source"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.received_at:%F %T} {self.source} {self.kind} {self.outcome}"
+
+
+class IngestCount(models.Model):
+    """How many events of one source ended in which bucket, per minute; written in the transaction of their batch."""
+
+    id = models.BigAutoField(primary_key=True)
+    minute = models.DateTimeField()
+    source = models.CharField(max_length=200)
+    outcome = models.CharField(max_length=15, choices=Outcome)
+    reason = models.CharField(max_length=60, blank=True)
+    count = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["minute", "source", "outcome", "reason"], name="ingestcount_one_per_bucket")
+        ]
+        # Trap page: the counts of one address. A batch adds to `count` alone, so its updates stay off the index.
+        indexes = [models.Index(fields=["source", "minute"], name="ingestcount_by_source")]
+
+    def __str__(self) -> str:
+        return f"{self.minute:%F %H:%M} {self.source} {self.outcome} {self.count}"
+
+
+class InformSeen(models.Model):
+    """Informs of the last minute, so that one sent again (its answer was lost) does not count twice."""
+
+    id = models.BigAutoField(primary_key=True)
+    source = models.CharField(max_length=60)
+    port = models.IntegerField()
+    request_id = models.BigIntegerField()
+    payload_hash = models.CharField(max_length=64)
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source", "port", "request_id", "payload_hash"], name="informseen_one_per_inform"
+            )
+        ]
+        indexes = [models.Index(fields=["seen_at"], name="informseen_by_age")]
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.port} {self.request_id}"

@@ -1,0 +1,241 @@
+"""What engineers configured, as one read-only value that a process works from until the next edit.
+
+`Watcher.refresh()` is called once a second: one small query; only what was edited is loaded again.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import connection
+from django.db.models import Q
+
+from connectors.mapping_checks import check_row
+from connectors.mappings import MappingTable
+from connectors.oids import NameTable, names_with, shipped_names
+from connectors.traps.identity import NOBODY, Senders
+from connectors.traps.users import LEVELS, EngineRow, User, Users
+from connectors.traps.usm import Secrets
+from dependencies.addresses import canonical_ip
+from opsconductor.crypto import decrypt
+from opsconductor.exceptions import WrongKeys
+
+log = logging.getLogger(__name__)
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+DECISIONS_KEPT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorRow:
+    id: int
+    slug: str
+    type: str
+    enabled: bool
+    identity_scope: str
+    senders: Senders = field(default=NOBODY, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRow:
+    id: int
+    ip: str
+    name: str
+    vendor: str
+
+
+class Devices:
+    """Which device an address belongs to."""
+
+    def __init__(self, rows: list[tuple[int, str, list[str], str, str]]) -> None:
+        self._by_address: dict[str, DeviceRow] = {}
+        for pk, ip, aliases, name, vendor in rows:
+            device = DeviceRow(pk, canonical_ip(ip), name, vendor)
+            for alias in aliases:
+                self._by_address.setdefault(canonical_ip(alias), device)
+        for pk, ip, _, name, vendor in rows:  # a primary address beats somebody else's alias
+            self._by_address[canonical_ip(ip)] = DeviceRow(pk, canonical_ip(ip), name, vendor)
+
+    def find(self, address: str) -> DeviceRow | None:
+        return self._by_address.get(address)
+
+
+class Communities:
+    """Which communities are accepted from where."""
+
+    def __init__(self, rows: list[tuple[str, list[str]]]) -> None:
+        self._networks: dict[bytes, list[Network]] = {}
+        for community, networks in rows:
+            accepted = self._networks.setdefault(community.encode(), [])
+            for text in networks:
+                try:
+                    accepted.append(ipaddress.ip_network(text, strict=False))
+                except ValueError:  # written past the admin's checks; the others must not suffer
+                    log.error("“%s” in an SNMP credential is not a network; it accepts nothing.", text)
+        # Per table, so that an edit forgets every decision taken before it. Only known communities are kept: what a
+        # stranger sends must not stay in memory.
+        self._is_from = lru_cache(maxsize=DECISIONS_KEPT)(self._compare)
+
+    def refusal(self, community: bytes, source: str) -> str:
+        """Why a datagram is refused: "community", "network", or "" when it is welcome."""
+        if community not in self._networks:
+            return "community"
+        return "" if self._is_from(community, source) else "network"
+
+    def _compare(self, community: bytes, source: str) -> bool:
+        address = ipaddress.ip_address(source)
+        return any(address in network for network in self._networks[community])
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    connectors: dict[str, ConnectorRow] = field(default_factory=dict)  # by slug
+    mappings: MappingTable = field(default_factory=lambda: MappingTable([], shipped_names()))
+    devices: Devices = field(default_factory=lambda: Devices([]))
+    communities: Communities = field(default_factory=lambda: Communities([]))
+    users: Users = field(default_factory=Users)
+
+    def of_type(self, kind: str) -> ConnectorRow | None:
+        """The connector that receives for a type: the enabled one with the smallest id, else a disabled one."""
+        rows = sorted((c for c in self.connectors.values() if c.type == kind), key=lambda c: (not c.enabled, c.id))
+        return rows[0] if rows else None
+
+    def by_id(self, connector_id: int | None) -> ConnectorRow | None:
+        return next((c for c in self.connectors.values() if c.id == connector_id), None)
+
+
+class Watcher:
+    """Keeps a snapshot current. Not thread-safe: one thread refreshes, any may read `.snapshot`."""
+
+    def __init__(self) -> None:
+        self.snapshot = Snapshot()
+        self.loaded = False
+        self._versions: dict[str, int] = {}
+
+    def refresh(self) -> bool:
+        """True when something changed. Database errors reach the caller; the last good snapshot stays."""
+        with connection.cursor() as cur:
+            cur.execute("SELECT name, version FROM opsconductor_configversion")
+            versions = dict(cur.fetchall())
+        parts: dict[str, Callable[[], Any]] = {
+            name: load
+            for name, load in LOADERS.items()
+            if not self.loaded
+            or any(versions.get(part) != self._versions.get(part) for part in (name, *ALSO_FROM.get(name, ())))
+        }
+        if not parts:
+            return False
+        # Versions were read before the rows: an edit in between is loaded now and once more a second later.
+        self.snapshot = replace(self.snapshot, **{name: load() for name, load in parts.items()})
+        self._versions, self.loaded = versions, True
+        log.info("Configuration loaded: %s.", ", ".join(sorted(parts)))
+        return True
+
+
+def load() -> Snapshot:
+    """Everything, now: for commands and tests."""
+    watcher = Watcher()
+    watcher.refresh()
+    return watcher.snapshot
+
+
+def _connectors() -> dict[str, ConnectorRow]:
+    from connectors.models import Connector
+
+    return {
+        c.slug: ConnectorRow(c.pk, c.slug, c.type, c.enabled, c.scope, Senders.of(c.config or {}))
+        for c in Connector.objects.all()
+    }
+
+
+def _mappings() -> MappingTable:
+    """A row that cannot be used (written past the admin's checks) is left out and said, it must not stop the rest."""
+    from connectors.models import OIDMapping
+
+    rows = []
+    for mapping in OIDMapping.objects.all():
+        row = mapping.as_row()
+        problems = check_row(row)
+        if problems:
+            log.error(
+                "OID mapping %s (%s) is not used: %s", mapping.pk, mapping.oid_pattern, "; ".join(problems.values())
+            )
+        else:
+            rows.append(row)
+    return MappingTable(rows, names())
+
+
+def names() -> NameTable:
+    """What varbinds are called: shipped, and imported by engineers. Branches (no kind) name no varbind."""
+    from connectors.models import MibObject
+
+    imported = {
+        oid: {"name": name, "kind": kind, "unit": unit, "enum": enum}
+        for oid, name, kind, unit, enum in MibObject.objects.exclude(kind="").values_list(
+            "oid", "name", "kind", "unit", "enum"
+        )
+    }
+    return names_with(imported) if imported else shipped_names()
+
+
+def _devices() -> Devices:
+    from dependencies.models import Device
+
+    return Devices(list(Device.objects.order_by("id").values_list("id", "ip", "aliases", "name", "vendor")))
+
+
+def _communities() -> Communities:
+    """Tokens are decrypted row by row: one that cannot be read is left out and said, the others work."""
+    from connectors.models import SnmpCredential
+
+    rows = []
+    with connection.cursor() as cur:
+        cur.execute(f"SELECT name, community, networks FROM {SnmpCredential._meta.db_table} WHERE enabled")  # noqa: S608
+        for name, token, networks in cur.fetchall():
+            try:
+                rows.append((decrypt(token), networks))
+            except WrongKeys as error:
+                log.error("SNMP credential “%s” is not used: %s", name, error)
+    return Communities(rows)
+
+
+def _users() -> Users:
+    """SNMPv3 users and engines. A row that cannot be used is left out and said, as with mappings."""
+    from connectors.models import SnmpEngine, SnmpUser
+
+    users = []
+    for row in SnmpUser.objects.filter(enabled=True):
+        try:
+            row.clean()
+            secrets = Secrets(row.auth_protocol, row.auth_passphrase, row.priv_protocol, row.priv_passphrase)
+        except (ValidationError, ValueError) as error:
+            log.error("SNMPv3 user %s is not used: %s", row.name, "; ".join(getattr(error, "messages", [str(error)])))
+            continue
+        networks = tuple(ipaddress.ip_network(n) for n in row.networks)
+        users.append(User(row.pk, row.name, secrets, LEVELS[row.required_level], networks))
+    engines = []
+    for user_id, engine_id, state, pinned in SnmpEngine.objects.filter(
+        ~Q(state=SnmpEngine.State.SEEN) | Q(pinned_source__isnull=False)
+    ).values_list("user_id", "engine_id", "state", "pinned_source"):
+        try:
+            engines.append(EngineRow(user_id, bytes.fromhex(engine_id), state, pinned or ""))
+        except ValueError:
+            log.error("SNMP engine %s is not used: its ID is no hexadecimal number.", engine_id)
+    return Users(users, engines)
+
+
+# A mapping table carries the names its rows speak of.
+ALSO_FROM = {"mappings": ("names",)}
+LOADERS = {
+    "connectors": _connectors,
+    "mappings": _mappings,
+    "devices": _devices,
+    "communities": _communities,
+    "users": _users,
+}

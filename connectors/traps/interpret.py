@@ -1,0 +1,215 @@
+"""From a datagram to a journal item: decode, check who may send, normalise. Every datagram ends in exactly one item."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from hashlib import sha256
+
+from alerts.choices import Outcome
+from alerts.ids import uuid7
+from connectors.journal import InformKey, Item
+from connectors.snapshot import ConnectorRow, Snapshot
+from connectors.traps import ber, v3
+from connectors.traps.normalize import Disabled, device_address, normalize
+
+log = logging.getLogger(__name__)
+
+CONNECTOR_TYPE = "snmp_trap"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# Refusals are counted; of each source, reason and hour so many are journalled, to look at.
+SAMPLES_PER_HOUR = 10
+KEYS_KEPT = 50_000
+LINES_PER_MINUTE = 30
+
+# Builds what is sent back: an inform's answer once it is committed, or what the sender of a refused SNMPv3 message is
+# told. Built when it is sent, for SNMPv3 answers carry the time.
+Answer = Callable[[], bytes]
+
+_NO_CONNECTOR = ConnectorRow(0, CONNECTOR_TYPE, CONNECTOR_TYPE, False, "snmp")
+
+
+class Interpreter:
+    """Turns datagrams into items. Holds the counters that decide which refusals are journalled and logged.
+
+    `v3` takes SNMPv3; without it, for want of an engine of our own, all of it is refused.
+    """
+
+    def __init__(self, receiver: v3.Receiver | None = None) -> None:
+        self.v3 = receiver
+        self._samples: Counter[tuple[str, str, int]] = Counter()
+        self._said: set[tuple[str, str]] = set()
+        self._said_minute, self._said_count = 0, 0
+
+    def interpret(
+        self, data: bytes, source: str, port: int, received_ns: int, snapshot: Snapshot
+    ) -> tuple[Item, Answer | None]:
+        """The item, and what is to be sent back once it is committed."""
+        connector = snapshot.of_type(CONNECTOR_TYPE) or _NO_CONNECTOR
+        received_at = EPOCH + timedelta(microseconds=received_ns // 1_000)
+        item = Item(
+            event_key=uuid7(),
+            received_at=received_at,
+            connector_id=connector.id or None,
+            source=source,
+            source_port=port,
+            kind="snmp",
+        )
+        try:
+            notification = ber.parse(data)
+        except ber.Refused as refusal:
+            item.kind = f"snmp {refusal.version}".strip()
+            if refusal.reason == "v3" and self.v3 is not None:
+                return item, self._interpret_v3(self.v3, item, data, received_ns, snapshot, connector)
+            self._refuse(item, data, refusal.reason, refusal.detail)
+            return item, None
+        item.kind = f"snmp {notification.version} {'inform' if notification.confirmed else 'trap'}"
+        item.subject = notification.trap_oid[:300]
+        refusal_reason = snapshot.communities.refusal(notification.community, source)
+        if refusal_reason:
+            self._refuse(item, data, refusal_reason)
+            return item, None
+        item.datagram = ber.masked(data)
+        answer: Answer | None = None
+        if notification.confirmed:
+            # RFC 3416: a request-id has 32 bits; what a sender puts beyond that must still fit the column.
+            request_id = (notification.request_id or 0) & 0x7FFF_FFFF_FFFF_FFFF
+            item.inform = InformKey(source, port, request_id, sha256(data).hexdigest())
+            answer = partial(ber.response_to, data, notification)
+        fill(item, notification, snapshot, connector)
+        return item, answer
+
+    def _interpret_v3(
+        self,
+        receiver: v3.Receiver,
+        item: Item,
+        data: bytes,
+        received_ns: int,
+        snapshot: Snapshot,
+        connector: ConnectorRow,
+    ) -> Answer | None:
+        try:
+            received = receiver.receive(data, item.source, received_ns, snapshot.users)
+        except v3.Refused as refusal:
+            self._refuse(item, data, refusal.reason, refusal.detail)
+            return refusal.report
+        except Exception as error:  # a cipher this machine does without, or a fault of our own: the rest goes on
+            log.exception("An SNMPv3 message from %s could not be read; it is in the journal as failed.", item.source)
+            fail(item, error)
+            item.datagram = ber.masked(data)
+            return None
+        notification = received.notification
+        item.kind = f"snmp v3 {'inform' if notification.confirmed else 'trap'}"
+        item.subject = notification.trap_oid[:300]
+        item.datagram = ber.masked(data)
+        if received.answer is not None:
+            item.inform = InformKey(
+                item.source, item.source_port or 0, notification.request_id or 0, received.inform_hash
+            )
+        fill(item, notification, snapshot, connector)
+        return received.answer
+
+    def _refuse(self, item: Item, data: bytes, reason: str, detail: str = "") -> None:
+        item.outcome, item.reason, item.error = Outcome.REJECTED, reason, detail
+        key = (item.source, reason, int(item.received_at.timestamp()) // 3600)
+        if len(self._samples) > KEYS_KEPT:  # a sender that forges source addresses must not fill our memory
+            self._samples.clear()
+        self._samples[key] += 1
+        item.journalled = self._samples[key] <= SAMPLES_PER_HOUR
+        if item.journalled:
+            item.datagram = ber.masked(data)
+        if reason not in EXPECTED and (item.source, reason) not in self._said and self._may_say():
+            if len(self._said) > KEYS_KEPT:
+                self._said.clear()
+            self._said.add((item.source, reason))
+            log.warning(
+                "A datagram from %s was refused: %s. Further ones are only counted.",
+                item.source,
+                describe(reason, detail),
+            )
+
+    def _may_say(self) -> bool:
+        """Sources can be forged: so many lines a minute, then only counts."""
+        minute = int(time.monotonic() // 60)
+        if minute != self._said_minute:
+            self._said_minute, self._said_count = minute, 0
+        self._said_count += 1
+        return self._said_count <= LINES_PER_MINUTE
+
+
+REASONS = {
+    "malformed": "it is not well-formed SNMP",
+    "version": "its SNMP version is unknown",
+    "v3": "SNMPv3 needs an engine of our own, which cannot be used; the log of the listener says why",
+    "pdu_type": "it is not a trap or inform",
+    "oversized": "it is too large",
+    "no_trap_oid": "it does not say which trap it is",
+    "community": "its community is not known; add it under SNMP credentials",
+    "network": "its community or user is not accepted from this network; add the network to it",
+    "overflow": "memory was full while the database was away",
+    "v3_model": "its SNMPv3 security model is not the User-based Security Model",
+    "v3_discovery": "its sender asked for our engine ID or time, as it does before an inform; it was answered",
+    "v3_inform_engine": "it is an inform for another engine ID than ours, which the sender was told",
+    "v3_user": "its SNMPv3 user is not known; add it under SNMPv3 users",
+    "v3_level": "its security level does not suit its SNMPv3 user",
+    "v3_auth": "its digest is wrong: authentication protocol or passphrase differ from its SNMPv3 user's",
+    "v3_decrypt": "it cannot be decrypted: privacy protocol or passphrase differ from its SNMPv3 user's",
+    "v3_time": "its sender's idea of our clock is more than 150 s off; it was told the time",
+    "v3_replay": "it is older than what its engine sent before, so it may be a replay",
+    "v3_engine": "nobody has approved its engine yet; approve it under SNMP engines",
+    "v3_engine_refused": "its engine is refused under SNMP engines",
+    "v3_engine_source": "its engine is pinned to another address under SNMP engines",
+}
+# Refusals that belong to the protocol: counted and sampled, but nothing to warn of.
+EXPECTED = frozenset({"v3_discovery"})
+
+
+def describe(reason: str, detail: str = "") -> str:
+    """A sentence for a refusal's reason."""
+    sentence = REASONS.get(reason, reason)
+    return f"{sentence} ({detail.rstrip('.')})" if detail else sentence
+
+
+def fill(item: Item, notification: ber.Notification, snapshot: Snapshot, connector: ConnectorRow) -> None:
+    """Give an item its normalised event, or the outcome that says why it has none. Never raises."""
+    try:
+        item.device_ip = device_address(notification, item.source, connector)
+        item.event = normalize(notification, item.source, item.received_at, snapshot, connector)
+    except Disabled as reason:
+        item.outcome, item.reason = Outcome.DISABLED, str(reason)
+    except Exception as error:
+        log.exception("A trap from %s could not be interpreted; it is in the journal as failed.", item.source)
+        fail(item, error)
+
+
+def fail(item: Item, error: Exception) -> None:
+    """For the exception that is being handled."""
+    item.event, item.outcome, item.reason = None, Outcome.FAILED, type(error).__name__
+    item.error = traceback.format_exc()[-8_000:].replace("\x00", "")
+
+
+def reread(item: Item, snapshot: Snapshot) -> None:
+    """Interpret a journalled datagram once more, with today's configuration. Raises ber.Refused.
+
+    An SNMPv3 message whose user is gone or has other keys by now ends as failed, with the reason.
+    """
+    connector = snapshot.by_id(item.connector_id) or snapshot.of_type(CONNECTOR_TYPE) or _NO_CONNECTOR
+    datagram = item.datagram or b""
+    try:
+        notification = ber.parse(datagram)
+    except ber.Refused as refusal:
+        if refusal.reason != "v3":
+            raise
+        try:
+            notification = v3.reread(datagram, snapshot.users)
+        except v3.Refused as unreadable:
+            item.event, item.outcome, item.reason = None, Outcome.FAILED, unreadable.reason
+            item.error = f"It cannot be read again: {describe(unreadable.reason, unreadable.detail)}."
+            return
+    fill(item, notification, snapshot, connector)

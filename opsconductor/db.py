@@ -1,0 +1,29 @@
+"""Plain psycopg connections to Django's database, for the paths that do without the ORM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from django.db import connections
+
+CONNECT_TIMEOUT_SECONDS = 5
+
+
+def connect(*, autocommit: bool = True, application: str = "opsconductor") -> psycopg.Connection[Any]:
+    """A connection of its own, in UTC, that notices a dead peer. Raises psycopg.OperationalError."""
+    params = connections["default"].get_connection_params()
+    for django_only in ("pool", "context", "cursor_factory", "server_side_binding", "assume_role", "isolation_level"):
+        params.pop(django_only, None)
+    params.pop("prepare_threshold", None)
+    params.update(
+        application_name=application,
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        # A transaction whose client vanished must not hold its locks until the kernel notices.
+        options=f"{params.pop('options', '') or ''} -c TimeZone=UTC -c idle_in_transaction_session_timeout=60s".strip(),
+        tcp_user_timeout=15_000,  # milliseconds
+        keepalives_idle=10,
+        keepalives_interval=5,
+        keepalives_count=3,
+    )
+    return psycopg.connect(autocommit=autocommit, **params)

@@ -1,0 +1,119 @@
+"""What every app shares: API keys, configuration versions, heartbeats, the key check."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from datetime import datetime
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils import timezone
+
+
+class ConfigVersion(models.Model):
+    """One counter per kind of configuration, bumped by AFTER statement triggers on its tables.
+
+    Every process reads them once a second; that is how an edit is in force everywhere within 2 s.
+    """
+
+    name = models.CharField(primary_key=True, max_length=60)
+    version = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+class Heartbeat(models.Model):
+    """Written every 5 s by each process; older than 15 s means it does not answer."""
+
+    process = models.CharField(max_length=40)
+    instance = models.CharField(max_length=120)
+    seen_at = models.DateTimeField()
+    detail = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["process", "instance"], name="heartbeat_one_per_instance")]
+
+    def __str__(self) -> str:
+        return f"{self.process} {self.instance} {self.seen_at:%F %T}"
+
+
+class KeyCheck(models.Model):
+    """One row: a known text under the encryption keys of this installation."""
+
+    token = models.TextField()
+
+    def __str__(self) -> str:
+        return "key check"
+
+
+class Seeded(models.Model):
+    """What the seed has once given this installation: what a person took away afterwards stays away."""
+
+    key = models.CharField(primary_key=True, max_length=500)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name_plural = "seeded"
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class ApiKey(models.Model):
+    """`ops_<prefix>_<secret>`, shown once; only the SHA-256 of the secret is stored."""
+
+    SCOPES = ("read", "events", "act", "admin")
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=100, blank=True)
+    prefix = models.CharField(max_length=12, unique=True, editable=False)
+    secret_sha256 = models.CharField(max_length=64, editable=False)
+    scopes = ArrayField(
+        models.CharField(max_length=20), default=list, blank=True, help_text="Empty: all the role allows."
+    )
+    networks = ArrayField(
+        models.CharField(max_length=60),
+        default=list,
+        blank=True,
+        help_text="Source networks in CIDR form; empty: any.",
+    )
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"ops_{self.prefix}_… of {self.user}"
+
+    @classmethod
+    def issue(
+        cls,
+        user: object,
+        *,
+        name: str = "",
+        scopes: list[str] | None = None,
+        networks: list[str] | None = None,
+        expires_at: datetime | None = None,
+    ) -> tuple[ApiKey, str]:
+        """A new key and its only clear text."""
+        prefix, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
+        key = cls.objects.create(
+            user=user,
+            name=name,
+            prefix=prefix,
+            secret_sha256=hashlib.sha256(secret.encode()).hexdigest(),
+            scopes=scopes or [],
+            networks=networks or [],
+            expires_at=expires_at,
+        )
+        return key, f"ops_{prefix}_{secret}"
+
+    def matches(self, secret: str) -> bool:
+        return hmac.compare_digest(self.secret_sha256, hashlib.sha256(secret.encode()).hexdigest())

@@ -1,0 +1,30 @@
+"""Which address leads where. Pages of an app are listed in its own urls.py."""
+
+from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import include, path, re_path
+from django.views.generic import RedirectView
+
+from alerts.api import AlertViewSet
+from opsconductor import health
+from opsconductor.api_docs import SchemaView, docs
+from opsconductor.router import Router, not_found
+
+router = Router()
+router.register("alerts", AlertViewSet)
+
+urlpatterns = [
+    path("", RedirectView.as_view(url="/alerts/")),
+    path("", include("alerts.urls")),
+    path("mappings/", include("connectors.urls")),
+    path("traps/", include("connectors.trap_urls")),
+    path("accounts/login/", LoginView.as_view(), name="login"),
+    path("accounts/logout/", LogoutView.as_view(), name="logout"),
+    path("admin/", admin.site.urls),
+    path("api/v1/schema/", SchemaView.as_view(), name="api-schema"),
+    path("api/v1/docs/", docs, name="api-docs"),
+    path("api/v1/", include(router.urls)),
+    re_path("^api/", not_found),
+    path("healthz/live", health.live),
+    path("healthz/ready", health.ready),
+]
