@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 HISTORY_LIMIT = 2000  # rows a look reads; the rest is for the next one
 CATCH_UP_LIMIT = 300  # alerts; a page that missed more is cheaper to load again
+JUST_NOW_SECONDS = 15.0  # between a page and its subscription; a report of that time is sent again
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
@@ -178,7 +179,7 @@ class Reader:
 
 
 def _just_now(moment: datetime, now: datetime) -> bool:
-    return (now - moment).total_seconds() < 15
+    return (now - moment).total_seconds() < JUST_NOW_SECONDS
 
 
 def _history(after: int) -> tuple[int, dict[UUID, set[str]]]:

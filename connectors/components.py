@@ -16,12 +16,12 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-OID = r"[0-2](?:\.\d{1,10})+"
+OID = r"[0-2](?:\.[0-9]{1,10}){1,127}"
 NAME = r"[A-Za-z][A-Za-z0-9-]*"
 _PART = re.compile(rf"(?:(?P<label>{NAME})\s*=\s*)?(?P<sources>\S.*)")
 _SOURCE = re.compile(
     rf"'(?P<text>[^',|=]{{1,60}})'"
-    rf"|index(?:\(\s*\.?(?P<column>{NAME}|{OID})\s*\))?(?::(?P<first>[1-9]\d?)(?:(?P<range>-)(?P<last>[1-9]\d?)?)?)?"
+    rf"|index(?:\(\s*\.?(?P<column>{NAME}|{OID})\s*\))?(?::(?P<first>[1-9][0-9]?)(?:(?P<range>-)(?P<last>[1-9][0-9]?)?)?)?"
     rf"|\.?(?P<varbind>{NAME}|{OID})"
 )
 

@@ -18,7 +18,7 @@ class Enterprise(NamedTuple):
 _TABLE = """
 2 ibm IBM
 9 cisco Cisco
-11 hp Hewlett-Packard
+11 hpe Hewlett-Packard, now HPE
 43 3com 3Com
 63 apple Apple
 161 motorola Motorola
@@ -34,13 +34,13 @@ _TABLE = """
 534 eaton Eaton (Powerware)
 664 adtran Adtran
 674 dell Dell
-705 mge MGE UPS Systems, now Eaton
+705 eaton MGE UPS Systems, now Eaton
 789 netapp NetApp
 890 zyxel Zyxel
 1271 ciena Ciena
 1588 brocade Brocade
 1916 extreme Extreme Networks
-1991 foundry Foundry Networks
+1991 brocade Foundry Networks, later Brocade
 2011 huawei Huawei
 2021 net-snmp UCD-SNMP, now Net-SNMP
 2544 adva ADVA Optical Networking
@@ -48,10 +48,12 @@ _TABLE = """
 2606 rittal Rittal
 2620 check-point Check Point
 2636 juniper Juniper
+3224 netscreen NetScreen, now Juniper
 3375 f5 F5
 3808 cyberpower CyberPower
 3902 zte ZTE
 4526 netgear Netgear
+5227 milestone Milestone Systems
 6027 dell Force10, now Dell
 6141 ciena World Wide Packets, now Ciena
 6486 alcatel-lucent Alcatel-Lucent Enterprise
@@ -63,6 +65,7 @@ _TABLE = """
 8072 net-snmp Net-SNMP
 8691 moxa Moxa
 8741 sonicwall SonicWall
+10002 ubiquiti Frogfoot, used by Ubiquiti
 10876 supermicro Supermicro
 11863 tp-link TP-Link
 12356 fortinet Fortinet
@@ -92,7 +95,7 @@ def number_of(oid: str) -> int | None:
     """The enterprise number of a private OID, or None."""
     oid = oid.lstrip(".")
     arc = oid[len(ROOT) :].partition(".")[0] if oid.startswith(ROOT) else ""
-    return int(arc) if arc.isdigit() else None
+    return int(arc) if arc.isascii() and arc.isdigit() else None
 
 
 def enterprise(oid: str) -> Enterprise | None:

@@ -30,6 +30,9 @@ VARBINDS_SHOWN = 6
 NEIGHBOURS = 4_000
 # As many arcs as the root of an enterprise; what shares no more than that is no neighbour.
 ENTERPRISE_ARCS = 7
+# What may be the beginning of an address is searched as it stands: without its zeros it would be another number.
+_ADDRESS = re.compile(r"([0-9]{1,3}\.){0,3}[0-9]{0,3}")
+_PLAIN = re.compile(r"[A-Za-z]\w*")
 _INDEX = re.compile(r"(ind(ex|x)|id|number|name)$", re.IGNORECASE)
 
 
@@ -44,14 +47,17 @@ class Sample:
 
 @dataclass
 class Entry:
-    """One unknown OID, the alerts that wait for it, and a guess at its mapping."""
+    """One unknown OID, the alerts that wait for it, and a guess at its mapping.
+
+    `oid` is normalised, as mappings match it; `trap_oid` as the newest was sent, which is what its alert is called by.
+    """
 
     oid: str
     devices: int
     count: int
     first: datetime
     last: datetime
-    trap_oid: str = ""
+    trap_oid: str
     sources: list[tuple[str, UUID]] = field(default_factory=list)
     varbinds: list[Sample] = field(default_factory=list)
     more_varbinds: int = 0
@@ -86,7 +92,7 @@ def waiting(search: str = "") -> QuerySet[Alert]:
     """Open alerts of unknown traps; the partial index alert_open_unknown holds no others."""
     alerts = Alert.objects.filter(condition=Condition.RAISED, alert_type=UNKNOWN_TYPE)
     for word in search.split():
-        oid = normalise_oid(word) if re.fullmatch(r"[.\d]+", word) else word
+        oid = normalise_oid(word) if re.fullmatch(r"[.0-9]+", word) and not _ADDRESS.fullmatch(word) else word
         alerts = alerts.filter(
             Q(component__contains=oid)
             | Q(device_name__icontains=word)
@@ -114,21 +120,15 @@ def page(search: str = "", number: int = 1) -> Page:
     number = max(1, min(number, -(-oids // PAGE_SIZE)))
     start = (number - 1) * PAGE_SIZE
     entries = [
-        Entry(g["component"], g["devices"], g["count"], g["first"], g["last"])
+        Entry(g["component"], g["devices"], g["count"], g["first"], g["last"], g["component"])
         for g in groups.order_by("-last", "component")[start : start + PAGE_SIZE]
     ]
-    _add_samples(entries, search)
+    _add_samples(entries)
     _add_guesses(entries)
     return Page(entries, oids, totals["total"] or 0, number)
 
 
-def entry(oid: str) -> Entry | None:
-    """One OID of the inbox, or None when nothing of it waits."""
-    found = page(oid).entries
-    return next((e for e in found if e.oid == normalise_oid(oid)), None)
-
-
-def _add_samples(entries: list[Entry], search: str) -> None:
+def _add_samples(entries: list[Entry]) -> None:
     by_oid = {e.oid: e for e in entries}
     newest = (
         Alert.objects.filter(condition=Condition.RAISED, alert_type=UNKNOWN_TYPE, component__in=list(by_oid))
@@ -151,7 +151,7 @@ def _add_samples(entries: list[Entry], search: str) -> None:
 
 
 def _fill(entry: Entry, raw: dict[str, Any]) -> None:
-    entry.trap_oid = str(raw.get("trap_oid") or entry.oid)
+    entry.trap_oid = str(raw.get("trap_oid") or entry.oid).lstrip(".")
     listed = [v for v in raw.get("varbinds") or [] if isinstance(v, dict)]
     entry.more_varbinds = max(0, len(listed) - VARBINDS_SHOWN)
     for varbind in listed[:VARBINDS_SHOWN]:
@@ -209,7 +209,7 @@ def _prefill(e: Entry) -> dict[str, str]:
     number = number_of(e.oid)
     whose = e.enterprise.name if e.enterprise else f"enterprise {number}" if number is not None else "device"
     tail = e.oid[len(ROOT) :].partition(".")[2] if number is not None else e.oid
-    words = [f"{{{{ {v.name.partition('.')[0]} }}}}" for v in e.varbinds if v.name][:2]
+    words = [_variable(v.name.partition(".")[0]) for v in e.varbinds if v.name][:2]
     guess = {
         "oid_pattern": e.oid,
         "vendor": vendor,
@@ -222,3 +222,8 @@ def _prefill(e: Entry) -> dict[str, str]:
         "notes": "From the inbox of unmapped traps.",
     }
     return {name: value for name, value in guess.items() if value}
+
+
+def _variable(name: str) -> str:
+    """A varbind in a title; a name with a hyphen would be read as a subtraction."""
+    return f"{{{{ {name} }}}}" if _PLAIN.fullmatch(name) else f"{{{{ vb['{name}'] }}}}"

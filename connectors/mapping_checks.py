@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -20,26 +21,30 @@ CONDITION_KEYS = {
 }  # fmt: skip
 _OID = re.compile(components.OID)
 _NAME = re.compile(components.NAME)
-
+_ODD = re.compile("[\0\ud800-\udfff]")
 
 TYPE_MAX = 200
+# Every trap of the row is held against them, and every alert type a clear may end is locked: no list without an end.
+CONDITIONS_MAX, COMPARISONS_MAX, CLEARS_MAX, REGEX_MAX = 500, 50, 50, 1_000
 TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
 
 
 def check_row(row: dict[str, Any]) -> dict[str, str]:
     """What is wrong with a row, by field; empty when it can be used. The same for admin, imports and shipped rows."""
-    errors: dict[str, str] = {}
+    errors = {field: problem for field, value in row.items() if (problem := _unstorable(value))}
+    if errors:
+        return errors
     pattern = (row.get("oid_pattern") or "").strip().lstrip(".")
-    if not _OID.fullmatch(pattern.removesuffix(".*")):
-        errors["oid_pattern"] = (
-            f"“{row.get('oid_pattern')}” is not an OID. Write 1.3.6.1.4.1.9.1 or a subtree 1.3.6.1.4.1.9.*"
-        )
+    if not is_pattern(pattern):
+        errors["oid_pattern"] = f"“{pattern[:100]}” is not an OID. Write 1.3.6.1.4.1.9.1 or a subtree 1.3.6.1.4.1.9.*"
     if row.get("clear_oid_pattern") and not _OID.fullmatch(row["clear_oid_pattern"].strip().lstrip(".")):
         errors["clear_oid_pattern"] = f"“{row['clear_oid_pattern']}” is not an OID."
     if not TYPE.fullmatch(row.get("alert_type") or ""):
         errors["alert_type"] = "Letters, digits and . _ - : only, for example link_down."
     if not all(isinstance(c, str) and TYPE.fullmatch(c) for c in row.get("clears") or []):
         errors["clears"] = "Alert types such as link_down, separated by commas."
+    elif len(row.get("clears") or []) > CLEARS_MAX:
+        errors["clears"] = f"At most {CLEARS_MAX} alert types."
     elif row.get("clears") and row.get("clear_oid_pattern"):
         errors["clear_oid_pattern"] = "Either the alert types it clears or the OID, not both."
     elif (row.get("clears") or row.get("clear_oid_pattern")) and not errors and not _may_clear(row):
@@ -59,6 +64,29 @@ def check_row(row: dict[str, Any]) -> dict[str, str]:
         if problem:
             errors[field] = problem
     return errors
+
+
+def is_pattern(text: str) -> bool:
+    """An OID or a subtree, without a leading dot."""
+    return _OID.fullmatch(text.removesuffix(".*")) is not None
+
+
+def _unstorable(value: Any) -> str:
+    """What PostgreSQL takes neither as text nor inside JSON; an escape in a file can smuggle it in."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str):
+            odd = _ODD.search(part)
+            if odd:
+                return f"It holds a character that cannot be stored (U+{ord(odd[0]):04X})."
+        elif isinstance(part, float) and not math.isfinite(part):
+            return f"{part} is not a number that can be stored."
+        elif isinstance(part, dict):
+            waiting += [*part, *part.values()]
+        elif isinstance(part, list | tuple):
+            waiting += part
+    return ""
 
 
 def _may_clear(row: dict[str, Any]) -> bool:
@@ -97,6 +125,8 @@ def _check_conditions(conditions: Any) -> str:
         return ""
     if not isinstance(conditions, list):
         return "Conditions are a list: [{...}, {...}]."
+    if len(conditions) > CONDITIONS_MAX:
+        return f"These are {len(conditions):,} conditions; at most {CONDITIONS_MAX} can be held against every trap."
     for number, condition in enumerate(conditions, 1):
         if not isinstance(condition, dict):
             return f"Condition {number} is not an object {{...}}."
@@ -109,13 +139,21 @@ def _check_conditions(conditions: Any) -> str:
         others = condition.get("and", [])
         if not isinstance(others, list):
             return f"Condition {number}: “and” is a list of comparisons."
+        if len(others) > COMPARISONS_MAX:
+            return f"Condition {number}: “and” lists at most {COMPARISONS_MAX} comparisons."
         for other in others:
-            problem = (
-                _check_comparison(other) if isinstance(other, dict) else "“and” holds something that is not an object."
-            )
+            problem = _check_further(other)
             if problem:
                 return f"Condition {number}, in “and”: {problem}"
     return ""
+
+
+def _check_further(other: Any) -> str:
+    """A member of `and`."""
+    if not isinstance(other, dict):
+        return "“and” holds something that is not an object."
+    unknown = set(other) - CONDITION_KEYS
+    return f"unknown keys: {', '.join(sorted(unknown))}." if unknown else _check_comparison(other)
 
 
 def _check_comparison(condition: dict[str, Any]) -> str:
@@ -131,12 +169,16 @@ def _check_comparison(condition: dict[str, Any]) -> str:
         return "the value to compare with is missing."
     if op == "in" and not isinstance(condition["value"], list):
         return "“in” needs a list of values."
+    if any(isinstance(v, dict | list) for v in (condition["value"] if op == "in" else [condition["value"]])):
+        return f"“{op}” compares with a number or a text." if op != "in" else "“in” lists numbers and texts."
     if op in ("lt", "gt"):
         try:
             float(condition["value"])
         except (TypeError, ValueError, OverflowError):
             return f"“{op}” needs a number, not “{condition['value']}”."
     if op == "regex":
+        if len(str(condition["value"])) > REGEX_MAX:
+            return f"a regular expression has at most {REGEX_MAX} characters."
         try:
             regex.compile(str(condition["value"]))
         except Exception as error:  # regex.error, and what extreme patterns do to a compiler
@@ -172,4 +214,6 @@ def _check_effects(condition: dict[str, Any]) -> str:
     clears = condition.get("clears", [])
     if not isinstance(clears, list) or not all(isinstance(c, str) and len(c) <= TYPE_MAX for c in clears):
         return "clears is a list of alert types."
+    if len(clears) > CLEARS_MAX:
+        return f"clears lists at most {CLEARS_MAX} alert types."
     return ""

@@ -6,7 +6,8 @@ import re
 
 from connectors.traps.values import normalise_oid
 
-OID = re.compile(r"\.?[0-2](\.\d{1,10}){2,}(\.\*)?")
+# At most 128 arcs (RFC 2578 section 7.1.3): longer text is none, and all its beginnings would be asked for.
+OID = re.compile(r"\.?[0-2](\.[0-9]{1,10}){2,127}(\.\*)?")
 
 
 def is_oid(text: str) -> bool:

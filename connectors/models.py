@@ -185,7 +185,10 @@ class OIDMapping(models.Model):
         self.oid_pattern = (self.oid_pattern or "").strip().lstrip(".")
         self.clear_oid_pattern = (self.clear_oid_pattern or "").strip().lstrip(".")
         self.vendor = (self.vendor or "").strip()
-        errors = check_row(self.as_row())
+        # A text area ends its lines otherwise than a file does; one spelling, or every import would be a change.
+        self.description = (self.description or "").replace("\r\n", "\n").replace("\r", "\n")
+        self.notes = (self.notes or "").replace("\r\n", "\n").replace("\r", "\n")
+        errors = check_row({**self.as_row(), "notes": self.notes})
         if errors:
             raise ValidationError(errors)
 
@@ -404,8 +407,9 @@ class RawEvent(models.Model):
             ),
             # Sweep: what could not be applied yet, oldest first.
             models.Index(fields=["received_at", "id"], condition=Q(outcome="pending"), name="rawevent_pending"),
-            # Trap page: what came from an address, newest first. Beside it, made by SQL in migration 0005 because
-            # no Q can say it, rawevent_by_device over those whose device is not their sender.
+            # Trap page: what came from an address, newest first. Beside it, made by SQL in migrations 0005 and 0007
+            # because no Q can say it, rawevent_by_device over those whose device is not their sender, and
+            # rawevent_by_named over those that name a device without being believed.
             models.Index(fields=["source", "-received_at"], name="rawevent_by_source"),
         ]
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from jinja2 import Template, TemplateRuntimeError, TemplateSyntaxError, Undefined, nodes
+from jinja2.filters import do_round
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 # What a title needs; the others can be asked for memory or time without bound (center, format ...).
@@ -24,6 +25,7 @@ NODES = (
     nodes.Slice, nodes.List, nodes.Tuple, nodes.Dict, nodes.Pair, nodes.Keyword,
 )  # fmt: skip
 SOURCE_MAX = 500
+DIGITS_MAX = 20
 GROWN_MAX = 2_000  # characters of what a filter may make longer
 
 
@@ -72,8 +74,12 @@ def _join(values: Any, between: str = "") -> str:
     return str(between)[:20].join(str(value)[:200] for value in list(values)[:100])[:GROWN_MAX]
 
 
-# Jinja's own could be chained to grow without end.
-_environment.filters |= {"replace": _replace, "join": _join}
+def _round(value: Any, precision: int = 0, method: str = "common") -> Any:
+    return do_round(value, max(-DIGITS_MAX, min(int(precision), DIGITS_MAX)), method)  # type: ignore[arg-type]
+
+
+# Jinja's own could be chained to grow without end, or asked for ten to the power of a million.
+_environment.filters |= {"replace": _replace, "join": _join, "round": _round}
 
 
 @lru_cache(maxsize=10_000)

@@ -10,6 +10,8 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from alerts.choices import Outcome
+from connectors.traps.identity import NAT_SOURCES, TRUSTED_RELAYS, Senders
+from connectors.traps.receiver import OTHER_SOURCES
 
 
 class Meaning(NamedTuple):
@@ -78,6 +80,11 @@ CREDENTIALS, USERS, ENGINES = (
 
 def for_refusal(reason: str, source: str) -> Remedy:
     """What ends a refusal, with the form filled in as far as it can be."""
+    if source == OTHER_SOURCES:
+        return Remedy(
+            "More senders than are told apart in a minute: forged addresses or a scan, or more than memory could hold. "
+            "Let a firewall pass to the trap port only what comes from your networks."
+        )
     network = _single(source)
     if reason == "community":
         url = _link("admin:connectors_snmpcredential_add", name=f"From {source}", networks=network)
@@ -92,7 +99,7 @@ def for_refusal(reason: str, source: str) -> Remedy:
             "Open the SNMP credentials",
             _link(CREDENTIALS),
         )
-    if reason in ("v3_user", "v3"):
+    if reason == "v3_user":
         return Remedy(
             "Add the SNMPv3 user with the protocols and passphrases set on the device.",
             "Add the user under SNMPv3 users",
@@ -106,7 +113,37 @@ def for_refusal(reason: str, source: str) -> Remedy:
             "Open the SNMP engines",
             _link(ENGINES, q=source),
         )
+    if reason == "v3_replay":
+        return Remedy(
+            "Normal for packets a network repeats. When the device lost its count of boots (replaced, or reset to "
+            "factory settings): set its engine to “seen”, save, wait 2 seconds, approve it again.",
+            "Open the SNMP engines",
+            _link(ENGINES, q=source),
+        )
     return Remedy(_ELSEWHERE.get(reason, "The samples in the journal show what was received."))
+
+
+def for_named(source: str, senders: Senders, is_v1: bool, url: str) -> Remedy:
+    """What to do when a sender names a device in its traps and is not believed; `url` is the connector's form."""
+    label = "Open the SNMP trap connector" if url else ""
+    if is_v1:
+        if not senders.stands_for_one(source):
+            return Remedy("It is believed by now: v1 traps that arrive from now on count for the device they name.")
+        return Remedy(
+            f"{source} is listed under “{NAT_SOURCES}”, so it stands for one device and the agent address of its v1 "
+            "traps is not believed. Take it off that list if several devices are behind it.",
+            label,
+            url,
+        )
+    if senders.trusts(source):
+        return Remedy("It is a trusted relay by now: what arrives from now on counts for the device it names.")
+    return Remedy(
+        f"{source} is not a trusted relay, so what it writes into snmpTrapAddress.0 is not believed and the traps "
+        f"count for {source} itself. If it is a relay of yours, add {_single(source) or source} to “{TRUSTED_RELAYS}” "
+        "in the configuration of the SNMP trap connector.",
+        label,
+        url,
+    )
 
 
 _DIFFERS = "Compare protocol and passphrase with the user's; AES-192 and AES-256 exist in two variants."
@@ -123,9 +160,8 @@ _ELSEWHERE = {
     "oversized": "No trap is this large; see what sends to this port.",
     "no_trap_oid": "The notification lacks snmpTrapOID.0; a firmware update of the sender may help.",
     "overflow": "The database was away or too slow for longer than memory lasts. See its log of that time.",
-    "v3_replay": "Normal for packets a network repeats. After a restored backup or a replaced card, restart the "
-    "sender's SNMP agent, so that its boots counter grows.",
     "v3_time": "Normal once after a restart: the inform is sent again. If it stays, the sender ignores our answer.",
+    "v3": "The listener has no SNMP engine of its own: the file of it cannot be used, and the listener's log says why.",
     "v3_discovery": "Nothing: a sender asks like this before its first inform.",
     "v3_model": "Set the device to the User-based Security Model.",
     "v3_inform_engine": "Let the sender discover our engine ID instead of configuring one there.",

@@ -26,10 +26,11 @@ from alerts.models import Alert
 from connectors import trap_advice as advice
 from connectors.mapping_search import exact_patterns, is_oid, patterns
 from connectors.mappings import MappingTable
-from connectors.models import OIDMapping
+from connectors.models import Connector, OIDMapping
 from connectors.oids import NameTable
 from connectors.trap_advice import MEANINGS, Listener, Remedy
-from connectors.traps.interpret import describe
+from connectors.traps.identity import NAMED, NOBODY, Senders
+from connectors.traps.interpret import CONNECTOR_TYPE, describe
 from connectors.traps.values import normalise_oid
 from dependencies.addresses import canonical_ip
 from dependencies.models import Device
@@ -42,6 +43,8 @@ SCANNED = 20_000
 ALERTS = 30
 TOP_SOURCES = 20
 LISTENER_SILENT_SECONDS = 15
+# What an alert counts as an occurrence.
+RAISES = frozenset({Outcome.OPENED, Outcome.REPEATED, Outcome.REOPENED, Outcome.UNMAPPED})
 
 
 class Span(NamedTuple):
@@ -103,8 +106,21 @@ class Mapped:
 
 @dataclass
 class Merged:
+    """An alert, how many of the events raised it, and how many ended it."""
+
     alert: Alert
+    raises: int
+    clears: int
+
+
+@dataclass
+class Named:
+    """What a sender said about the address without being believed."""
+
+    source: str
     count: int
+    last: datetime
+    todo: Remedy
 
 
 @dataclass
@@ -137,6 +153,7 @@ class JournalRow:
     reason: str
     alert_id: UUID | None
     error: str = ""
+    named: str = ""
 
     @property
     def label(self) -> str:
@@ -166,6 +183,9 @@ class Story:
     more: bool = False
     senders: list[str] = field(default_factory=list)
     speaks_for: list[str] = field(default_factory=list)
+    named_by: list[Named] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    names_todo: Remedy | None = None
     checks: list[Remedy] = field(default_factory=list)
 
     @property
@@ -183,7 +203,7 @@ def span_of(key: str) -> Span:
 
 
 def look(address: str, oid: str, span: Span, now: datetime | None = None) -> Story:
-    """`address`: of a device or a sender, an alias, or a device's name. At most nine queries."""
+    """`address`: of a device or a sender, an alias, or a device's name. At most ten queries."""
     now = now or timezone.now()
     since = now - span.length
     story = Story(span, _listener(now), address, oid)
@@ -201,7 +221,11 @@ def look(address: str, oid: str, span: Span, now: datetime | None = None) -> Sto
     story.rows = rows[:SHOWN]
     own = set(story.addresses)
     story.senders = sorted({r.source for r in rows if r.source not in own}) if own else []
-    story.speaks_for = sorted({r.device_ip for r in rows if r.device_ip and r.device_ip not in own}) if own else []
+    story.speaks_for = (
+        sorted({r.device_ip for r in rows if r.source in own and r.device_ip and r.device_ip not in own}) if own else []
+    )
+    if own:
+        _add_named(story, rows, own)
     if story.addresses and not oid:
         counts = _counts(story.addresses, since, span.bar)
         relayed = [r for r in rows if r.source not in own]
@@ -239,6 +263,29 @@ def _find(story: Story, text: str) -> bool:
     return True
 
 
+def _add_named(story: Story, rows: Sequence[JournalRow], own: set[str]) -> None:
+    """Who named this device without being believed, and whom it named so itself."""
+    by_sender: dict[tuple[str, str], list[JournalRow]] = defaultdict(list)
+    for row in rows:
+        if row.named in own and row.source not in own and row.device_ip not in own:
+            by_sender[row.source, row.reason if row.outcome == Outcome.REJECTED else ""].append(row)
+    names = [r for r in rows if r.source in own and r.named and r.named not in own and r.outcome != Outcome.REJECTED]
+    if not by_sender and not names:
+        return
+    connector = Connector.objects.filter(type=CONNECTOR_TYPE).order_by("-enabled", "pk").first()
+    senders = Senders.of(connector.config or {}) if connector else NOBODY
+    url = reverse("admin:connectors_connector_change", args=[connector.pk]) if connector else ""
+
+    def todo(row: JournalRow) -> Remedy:
+        return advice.for_named(row.source, senders, row.kind.startswith("snmp v1"), url)
+
+    for (source, reason), found in sorted(by_sender.items(), key=lambda pair: -len(pair[1])):
+        remedy = Remedy(f"Refused: {describe(reason)}. Look under {source}.") if reason else todo(found[0])
+        story.named_by.append(Named(source, len(found), found[0].received_at, remedy))
+    if names:
+        story.names, story.names_todo = sorted({r.named for r in names}), todo(names[0])
+
+
 # --- counts and journal -------------------------------------------------------------------------------------
 
 Count = tuple[datetime, str, str, str, int]
@@ -248,9 +295,11 @@ SELECT date_bin(%s, minute, 'epoch'), source, outcome, reason, sum(count)::bigin
 FROM connectors_ingestcount WHERE source = ANY(%s) AND minute >= %s
 GROUP BY 1, 2, 3, 4 HAVING sum(count) <> 0"""
 
-_COLUMNS = "id, received_at, source, host(device_ip), kind, subject, outcome, reason, alert_id, left(error, 300)"
+_COLUMNS = f"""id, received_at, source, coalesce(host(device_ip), ''), kind, subject, outcome, reason, alert_id,
+    left(error, 300), CASE WHEN datagram IS NOT NULL THEN coalesce(data ->> '{NAMED}', '') ELSE '' END"""
 
-# Per address, so that each is one walk down its index, newest first.
+# Per address, so that each is one walk down its index, newest first: as the sender, as the device that was believed,
+# and as the device that somebody named without being believed.
 _BY_ADDRESS = f"""
 SELECT * FROM (
     SELECT r.* FROM unnest(%s::text[]) AS a(address) CROSS JOIN LATERAL (
@@ -261,7 +310,12 @@ SELECT * FROM (
         SELECT {_COLUMNS} FROM connectors_rawevent
         WHERE device_ip = a.address::inet AND device_ip IS NOT NULL AND host(device_ip) <> source AND received_at >= %s
         ORDER BY received_at DESC LIMIT %s) AS r
-) AS both_ways ORDER BY received_at DESC, id DESC LIMIT %s"""  # noqa: S608
+    UNION ALL
+    SELECT r.* FROM unnest(%s::text[]) AS a(address) CROSS JOIN LATERAL (
+        SELECT {_COLUMNS} FROM connectors_rawevent
+        WHERE data ->> '{NAMED}' = a.address AND datagram IS NOT NULL AND data IS NOT NULL AND received_at >= %s
+        ORDER BY received_at DESC LIMIT %s) AS r
+) AS three_ways ORDER BY received_at DESC, id DESC LIMIT %s"""  # noqa: S608
 
 _BY_OID = f"""
 SELECT * FROM (
@@ -272,7 +326,8 @@ SELECT * FROM (
 def _rows(addresses: list[str], oid: str, since: datetime) -> list[JournalRow]:
     with connection.cursor() as cur:
         if addresses:
-            cur.execute(_BY_ADDRESS, [addresses, since, ROWS, addresses, since, ROWS, ROWS])
+            given: list[Any] = [addresses, since, ROWS] * 3
+            cur.execute(_BY_ADDRESS, [*given, ROWS])
         else:
             cur.execute(_BY_OID, [since, exact_patterns(oid), _below(oid), ROWS])
         unique = {row[0]: JournalRow(*row) for row in cur.fetchall()}
@@ -385,11 +440,13 @@ def _add_mapped(story: Story, rows: Sequence[JournalRow]) -> None:
 
 def _add_alerts(story: Story, rows: Sequence[JournalRow]) -> None:
     seen = Counter(r.alert_id for r in rows if r.alert_id)
+    raises = Counter(r.alert_id for r in rows if r.outcome in RAISES)
+    clears = Counter(r.alert_id for r in rows if r.outcome == Outcome.CLEARED)
     ids = [alert_id for alert_id, _ in seen.most_common(ALERTS)]
     found = Alert.objects.only(
         "id", "title", "status", "severity", "device_name", "device_ip", "occurrence_count", "last_occurrence_at"
     ).in_bulk(ids)
-    story.alerts = [Merged(found[i], seen[i]) for i in ids if i in found]
+    story.alerts = [Merged(found[i], raises[i], clears[i]) for i in ids if i in found]
 
 
 # --- the listener, and everybody ----------------------------------------------------------------------------

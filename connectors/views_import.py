@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -20,22 +19,15 @@ from connectors.mibs import kept, proposals, upload
 from connectors.mibs.proposals import Proposal, Review
 from opsconductor.portal import portal_page
 
-# Five fields a row: Django takes a thousand in one form.
+# Six fields a row: Django takes a thousand in one form.
 ROWS_A_PAGE = 100
+PROBLEMS_SHOWN = 200
 ARCHIVE_BYTES = 20_000_000
 STATES = {
     "new": "new",
     "changed": "changes an imported row",
     "same": "as imported before",
     "kept": "already mapped",
-}
-FIELDS = {
-    "alert_type": "alert type",
-    "default_severity": "severity",
-    "is_clear_event": "is a clear",
-    "component_template": "component",
-    "ttl_minutes": "TTL",
-    "title_template": "title",
 }
 
 
@@ -61,14 +53,11 @@ class ReviewRow:
 
     @property
     def differences(self) -> list[tuple[str, str, str]]:
-        return [
-            (FIELDS.get(name, name), _shown(theirs), _shown(ours))
-            for name, (theirs, ours) in self.proposal.difference.items()
-        ]
+        return self.proposal.told()
 
     @property
     def conditions(self) -> list[str]:
-        return [json.dumps(condition, ensure_ascii=False) for condition in self.proposal.row["conditions"]]
+        return [proposals.condition_text(condition) for condition in self.proposal.row["conditions"]]
 
     @property
     def all_errors(self) -> list[str]:
@@ -78,8 +67,9 @@ class ReviewRow:
 @portal_page("connectors.add_oidmapping")
 @require_http_methods(["GET", "POST"])
 def upload_page(request: HttpRequest) -> HttpResponseBase:
-    refused = ""
+    refused, status = "", 200
     if request.method == "POST":
+        status = 400
         gathered = upload.Gathered()
         files = request.FILES.getlist("files")
         if not files:
@@ -94,16 +84,20 @@ def upload_page(request: HttpRequest) -> HttpResponseBase:
                 else:
                     gathered.add(file.name or "a file", file.read())
             review = upload.review(gathered)
-            return redirect("mappings:import-review", token=kept.keep(_user_id(request), review))
-    answer = render(request, "mappings/import.html", {"refused": refused, "limits": upload})
-    answer.status_code = 400 if refused else 200
-    return answer
+            try:
+                return redirect("mappings:import-review", token=kept.keep(_user_id(request), review))
+            except kept.Unavailable as error:
+                refused, status = str(error), 503
+    return render(request, "mappings/import.html", {"refused": refused, "limits": upload}, status=status)
 
 
 @portal_page("connectors.add_oidmapping")
 @require_http_methods(["GET", "POST"])
 def review_page(request: HttpRequest, token: str) -> HttpResponseBase:
-    review = kept.find(_user_id(request), token)
+    try:
+        review = kept.find(_user_id(request), token)
+    except kept.Unavailable as error:
+        return render(request, "mappings/import.html", {"refused": str(error), "limits": upload}, status=503)
     if review is None:
         messages.error(request, "What was uploaded is kept for an hour and is gone by now. Upload it again.")
         return redirect("mappings:import")
@@ -125,6 +119,9 @@ def _rendered(request: HttpRequest, review: Review, rows: list[ReviewRow], page:
         "mappings/review.html",
         {
             "review": review,
+            "sources": review.by_source()[: upload.FILES_MAX],
+            "errors": review.errors[:PROBLEMS_SHOWN],
+            "notes": review.notes[:PROBLEMS_SHOWN],
             "rows": rows,
             "page": page,
             "counts": [(STATES[state], counted[state]) for state in STATES if counted[state]],
@@ -155,8 +152,14 @@ def _saved(request: HttpRequest, token: str, review: Review, rows: list[ReviewRo
     told = f"Saved {saved.created} new and {saved.changed} changed mappings"
     told += f", and the names of {saved.objects} objects." if saved.objects else "."
     messages.success(request, told)
-    if page.has_next():
+    for reason in saved.refused:
+        messages.error(request, f"Not saved: {reason}")
+    try:
         kept.store(_user_id(request), token, review)
+    except kept.Unavailable as error:
+        messages.error(request, str(error))
+        return redirect("mappings:import")
+    if page.has_next():
         here = reverse("mappings:import-review", kwargs={"token": token})
         return redirect(f"{here}?{urlencode({'page': page.next_page_number()})}")
     return redirect("mappings:import")
@@ -181,6 +184,10 @@ def _posted(request: HttpRequest, number: int, proposal: Proposal) -> ReviewRow:
         row.values[name] = request.POST.get(f"{name}-{number}", row.values[name]).strip()
     if row.is_picked:
         row.errors = _problems(row)
+        if request.POST.get(f"was-{number}", proposal.version) != proposal.version and _differs(row):
+            row.errors["existing"] = (
+                "Its mapping was changed since this page was shown: look at the difference, then save again."
+            )
         if proposal.existing and proposal.difference and not request.user.has_perm("connectors.change_oidmapping"):
             row.errors["existing"] = "It is mapped already, and your account may add mappings but not change them."
     return row
@@ -207,11 +214,29 @@ def _fields(row: ReviewRow) -> dict[str, Any]:
     }
 
 
+def _differs(row: ReviewRow) -> bool:
+    """Whether what is stored says otherwise than what a person chose; not so when a button was pressed twice."""
+    return any(row.proposal.stored.get(name) != value for name, value in _fields(row).items())
+
+
 def _apply(row: ReviewRow) -> None:
-    wanted = _fields(row)
+    """What a person wrote, also where conditions of an event file repeat what their event says."""
+    before, wanted = dict(row.proposal.row), _fields(row)
     if wanted["is_clear_event"]:
         wanted["ttl_minutes"] = None
     row.proposal.row.update(wanted)
+    for condition in before["conditions"]:
+        if condition.get("alert_type") != before["alert_type"]:
+            continue
+        condition["alert_type"] = wanted["alert_type"]
+        if wanted["is_clear_event"] and not before["is_clear_event"]:
+            condition.pop("severity", None)
+            condition.update(is_clear=True, clears=wanted["clears"])
+        elif before["is_clear_event"] and not wanted["is_clear_event"] and condition.pop("is_clear", False):
+            condition.pop("clears", None)
+            condition["severity"] = wanted["default_severity"]
+        elif condition.get("severity") == before["default_severity"]:
+            condition["severity"] = wanted["default_severity"]
 
 
 def _rename(review: Review, rows: list[ReviewRow]) -> None:
@@ -230,16 +255,6 @@ def _rename(review: Review, rows: list[ReviewRow]) -> None:
         for part in (proposal.row, *proposal.row["conditions"]):
             if part.get("clears"):
                 part["clears"] = [renamed.get(word, word) for word in part["clears"]]
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value in ("", None, []):
-        return "nothing"
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) if all(isinstance(v, str) for v in value) else f"{len(value)} conditions"
-    return str(value)
 
 
 def _user_id(request: HttpRequest) -> int:

@@ -6,9 +6,9 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.admin.models import ADDITION, LogEntry
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -16,7 +16,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from alerts.choices import Category, Severity
 from connectors import inbox
-from connectors.mapping_checks import check_row
+from connectors.mapping_rows import lock_table
+from connectors.mapping_search import exact_patterns
 from connectors.models import OIDMapping
 from opsconductor.portal import portal_page
 
@@ -26,7 +27,7 @@ VIEW, ADD = "connectors.view_oidmapping", "connectors.add_oidmapping"
 @require_safe
 @portal_page(VIEW)
 def unmapped(request: HttpRequest) -> HttpResponseBase:
-    search = request.GET.get("q", "").strip()[:200]
+    search = _search(request.GET)
     text = request.GET.get("page", "1")
     page = inbox.page(search, int(text) if text.isdecimal() and len(text) < 7 else 1)
     return render(
@@ -39,6 +40,7 @@ def unmapped(request: HttpRequest) -> HttpResponseBase:
             "newer": _url(search, page.number - 1) if page.number > 1 else "",
             "can_add": request.user.has_perm(ADD) and request.user.is_staff,
             "can_ignore": request.user.has_perm(ADD),
+            "can_list": request.user.is_staff,
         },
     )
 
@@ -58,15 +60,17 @@ def ignore(request: HttpRequest) -> HttpResponseBase:
         enabled=False,
         notes=f"Ignored from the inbox of unmapped traps by {request.user.get_username()}, {timezone.now():%Y-%m-%d}.",
     )
-    back = redirect(_url(request.POST.get("q", "").strip()[:200], 1))
-    problems = check_row(row.as_row())
-    if problems:
-        messages.error(request, "; ".join(problems.values()))
-        return back
-    if OIDMapping.objects.filter(oid_pattern=oid, vendor="").exists():
-        messages.error(request, f"{oid} has a mapping already.")
+    back = redirect(_url(_search(request.POST), 1))
+    try:
+        row.full_clean(validate_unique=False, validate_constraints=False)
+    except ValidationError as error:
+        messages.error(request, error.messages[0])  # of the fields only the OID came from outside
         return back
     with transaction.atomic():
+        lock_table()  # clicked twice, or mapped by somebody else this very moment
+        if OIDMapping.objects.filter(oid_pattern__in=exact_patterns(row.oid_pattern)).exists():
+            messages.error(request, f"{oid} has a mapping already.")
+            return back
         row.save()
         if request.user.pk is not None:
             LogEntry.objects.log_actions(
@@ -74,6 +78,10 @@ def ignore(request: HttpRequest) -> HttpResponseBase:
             )
     messages.success(request, f"Ignored: {oid}. Its waiting alerts are closed within seconds; the traps stay counted.")
     return back
+
+
+def _search(given: QueryDict) -> str:
+    return given.get("q", "").replace("\0", "").strip()[:200]
 
 
 def _url(search: str, number: int) -> str:

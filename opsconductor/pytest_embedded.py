@@ -9,6 +9,7 @@ the programs of another PostgreSQL version.
 import fcntl
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,12 +19,14 @@ import pytest
 from opsconductor import embedded, servers
 
 PREFIX = "opsc-test-"
+START_SECONDS = 300.0
 KEPT = {"OPSCONDUCTOR_FIXTURES", "OPSCONDUCTOR_TEST_PG_BIN", "OPSCONDUCTOR_LONG"}
 # What points at the operator's system; DATABASE_URL and REDIS_URL are set anew.
 OPERATORS = {"SECRET_KEY", "ALLOWED_HOSTS", "EMAIL_URL", "LOG_LEVEL", "DATABASE_URL", "REDIS_URL"}
 
 _started: list[servers.Server] = []
 _directory: list[Path] = []
+_died: list[object] = []
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -35,6 +38,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
 
 
 def _start() -> None:
+    _hear_interrupts()
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker:
         var = Path(os.environ["OPSCONDUCTOR_VAR"]) / worker
@@ -56,7 +60,13 @@ def _start() -> None:
 
 def _run(server: servers.Server) -> None:
     _started.append(server)
-    server.start()
+    server.start(timeout=START_SECONDS)
+
+
+def _hear_interrupts() -> None:
+    """A shell starts what runs in its background with SIGINT ignored, and all that is started there inherits it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _forget_operator() -> None:
@@ -70,14 +80,27 @@ def _forget_operator() -> None:
         os.environ["OPSCONDUCTOR_PG_BIN"] = other
 
 
-def _lock(directory: Path) -> bool:
-    """Takes the directory's lock until this process ends; False when another process has it."""
-    file = os.open(directory / "test.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _lock(directory: Path) -> None:
+    """Takes the directory until this process ends. The file gets its name when it is locked, so that nobody who clears
+    up sees it free."""
+    draft = directory / "test.lock.new"
+    file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    draft.rename(directory / "test.lock")
+
+
+def _is_abandoned(directory: Path) -> bool:
+    """Whether the process that took the directory has ended."""
+    try:
+        file = os.open(directory / "test.lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False  # somebody is just beginning
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(file)
         return False
+    finally:
+        os.close(file)
     return True
 
 
@@ -85,10 +108,24 @@ def _remove_remains() -> None:
     """Directories of runs that were killed."""
     for directory in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         try:
-            if directory.stat().st_uid == os.geteuid() and (directory / "test.lock").exists() and _lock(directory):
+            if directory.stat().st_uid == os.geteuid() and _is_abandoned(directory):
                 shutil.rmtree(directory, ignore_errors=True)
         except OSError:
             continue
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object, error: object) -> None:
+    """xdist says that a worker ended; with an error when it died in the middle of a test."""
+    if error:
+        _died.append(error)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A run in which a worker died is no list of failed tests: another status, so that nothing is tried again."""
+    if _died:
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
 
 @pytest.hookimpl(trylast=True)

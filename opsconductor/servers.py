@@ -295,7 +295,8 @@ class PostgreSQL(Server):
             "5432",
         ]
         if not self.durable:
-            arguments += ["-c", "fsync=off", "-c", "full_page_writes=off"]
+            # Thrown away, so for tests: several processes, each with servers of its own, are its clients.
+            arguments += ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200"]
         with self._open_log() as log:
             self.process = process.spawn(
                 [self.bin / "postgres", *arguments],

@@ -16,6 +16,7 @@ SO_RCVBUFFORCE = 33
 SO_TIMESTAMPNS = 35  # not in Python's socket module; the same number on x86-64 and arm64
 RECEIVE_BUFFER_BYTES = 16 * 1024**2
 BACKLOG = 511
+ANY_PORT_TRIES = 10
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,21 @@ def traps(addresses: Sequence[tuple[str, int]]) -> list[TrapSocket]:
 
 
 def loopback_traps(port: int) -> list[TrapSocket]:
-    """127.0.0.1 and, where this machine has it, ::1; port 0 takes any free one for both."""
-    first = trap("127.0.0.1", port)
-    port = first.socket.getsockname()[1]
-    return [first, *([trap("::1", port)] if _has_ipv6() else [])]
+    """127.0.0.1 and, where this machine has it, ::1; port 0 takes one that is free on both."""
+    tries = 1 if port else ANY_PORT_TRIES  # a free one may be taken on ::1, or be taken in this very moment
+    while True:
+        opened: list[TrapSocket] = []
+        try:
+            opened.append(trap("127.0.0.1", port))
+            if _has_ipv6():
+                opened.append(trap("::1", opened[0].socket.getsockname()[1]))
+            return opened
+        except StartError:
+            for each in opened:
+                each.socket.close()
+            tries -= 1
+            if not tries:
+                raise
 
 
 def trap(host: str, port: int, *, exclusive: bool = True, flag: str = "--trap-port") -> TrapSocket:

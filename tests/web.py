@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
+import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,51 +18,64 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
+from opsconductor import process
+from tests.patience import SECONDS, until
+
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 30
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
-def web_server(*, redis_url: str | None = None, port: int | None = None) -> Iterator[str]:
+def reserved_port() -> Iterator[int]:
+    """A port on which nobody answers and which nobody else gets, for servers that come and go on it."""
+    with _bound(0) as keeper:
+        yield int(keeper.getsockname()[1])
+
+
+def _bound(port: int) -> socket.socket:
+    """Several sockets of ours may share the port; connections go to the one that listens."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the last server may linger
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    bound.bind(("127.0.0.1", port))
+    return bound
+
+
+@contextlib.contextmanager
+def web_server(*, redis_url: str | None = None, port: int = 0, **environment: str) -> Iterator[str]:
     """Yields its address, http://127.0.0.1:port. The database must have been created by then."""
-    port = port or free_port()
     database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
     # urlunsplit would drop the empty host of a URL that names its socket in the query.
     url = urlunsplit(database)
     url = url if database.netloc else url.replace("postgresql:/", "postgresql:///", 1)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "opsconductor.asgi:application"],
-        cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": url, "REDIS_URL": redis_url or os.environ["REDIS_URL"]},
-        stdout=subprocess.DEVNULL,
-    )
-    address = f"http://127.0.0.1:{port}"
+    urls = {"DATABASE_URL": url, "REDIS_URL": redis_url or os.environ["REDIS_URL"]}
+    # The socket is opened here, as the supervisor does it: no port is chosen that another process takes meanwhile.
+    with _bound(port) as listener:
+        listener.listen(128)
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server = process.spawn(  # it dies with us, whatever happens to us
+            [sys.executable, "-m", "daphne", "-v", "0", "--fd", str(listener.fileno()), "tests.asgi:application"],
+            cwd=ROOT,
+            env={**os.environ, **urls, **environment},
+            pass_fds=[listener.fileno()],
+        )
     try:
-        _wait_for(f"{address}/healthz/live", process)
+        until(lambda: _answers(f"{address}/healthz/live", server), "daphne did not answer")
         yield address
     finally:
-        process.terminate()
+        process.send(server.pid, signal.SIGTERM)
         try:
-            process.wait(20)
+            server.wait(SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
+            server.kill()
+            server.wait()
             raise
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "daphne ended at its start"
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2):
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"daphne did not answer within {START_SECONDS} s")
+def _answers(url: str, server: subprocess.Popen[bytes]) -> bool:
+    assert server.poll() is None, "daphne ended at its start"
+    with contextlib.suppress(OSError, http.client.HTTPException), urllib.request.urlopen(url, timeout=SECONDS):
+        return True
+    return False
 
 
 def session_cookie(user: User) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django import forms
@@ -10,6 +9,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
 from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -72,12 +72,15 @@ class ImportForm(forms.Form):
             if file.size > mapping_rows.MOST_BYTES:
                 raise forms.ValidationError("The file is larger than 2 MB.")
             try:
-                data["text"] = file.read().decode("utf-8-sig")
-            except UnicodeDecodeError as error:
-                raise forms.ValidationError(f"The file is not UTF-8 text (octet {error.start}).") from None
+                data["text"] = mapping_rows.decoded(file.read())
+            except mapping_rows.UnreadableFile as error:
+                raise forms.ValidationError(str(error)) from None
+        if self.errors:
+            return data
         if not (data.get("text") or "").strip():
             raise forms.ValidationError("Choose a file, or paste its text.")
-        if len(data["text"]) > mapping_rows.MOST_BYTES:
+        # In octets: the second step sends it as a field, and Django takes 2.5 MB of those.
+        if len(data["text"].encode(errors="replace")) > mapping_rows.MOST_BYTES:
             raise forms.ValidationError("The text is larger than 2 MB.")
         try:
             data["rows"] = mapping_rows.read(data["text"])
@@ -86,8 +89,41 @@ class ImportForm(forms.Form):
         return data
 
 
+class MappingForm(forms.ModelForm):
+    """Knows which state of the row it was opened with, so that of two engineers the second one is told."""
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        seen = self.data.get("_seen")
+        row = self.instance
+        if row.pk and seen and seen != row.updated_at.isoformat() and "_try" not in self.data and self.changed_data:
+            raise forms.ValidationError(
+                f"{_last_writer(row)} saved this row after you opened it, so nothing was saved. Stored now, and other "
+                f"than below: {self._stored()}. Save again to write over it, or reload the page to begin anew."
+            )
+        return data
+
+    def _stored(self) -> str:
+        """`changed_data` compares what was sent with what is stored now."""
+        row = mapping_rows.as_record(self.instance)
+        return "; ".join(
+            f"{self.fields[name].label} {mapping_rows.as_text(name, row[name])[:80] or 'nothing'}"
+            for name in self.changed_data
+            if name in row
+        )
+
+
+def _last_writer(mapping: OIDMapping) -> str:
+    entry = LogEntry.objects.filter(
+        content_type__app_label="connectors", content_type__model="oidmapping", object_id=str(mapping.pk)
+    )
+    user = entry.order_by("-action_time").values_list("user__username", flat=True).first()
+    return user or "Somebody"
+
+
 @admin.register(OIDMapping)
 class OIDMappingAdmin(EnabledAdmin):
+    form = MappingForm
     action_form = BulkForm
     actions = ["enable", "disable", "set_category", "set_severity", "copy", "restore", "export_csv", "export_json"]
     list_display = [
@@ -180,6 +216,24 @@ class OIDMappingAdmin(EnabledAdmin):
 
     # --- saving -----------------------------------------------------------------------------------------
 
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        if request.method != "POST":
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        with transaction.atomic():
+            mapping_rows.lock_table()
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """`?copy=7`: the columns themselves would not fit into an address, conditions are long."""
+        key = request.GET.get("copy", "")
+        copied = self.get_object(request, key) if key.isascii() and key.isdecimal() and len(key) < 19 else None
+        if copied is None or not self.has_view_permission(request, copied):
+            return super().get_changeform_initial_data(request)
+        values = {**mapping_rows.as_record(copied), "default_severity": int(copied.default_severity)}
+        return {name: values[name] for name in mapping_rows.COLUMNS}
+
     def save_model(self, request: HttpRequest, obj: OIDMapping, form: Any, change: bool) -> None:
         if form.changed_data or not change:
             # From now on it is this installation's row: upgrades leave it alone.
@@ -222,12 +276,8 @@ class OIDMappingAdmin(EnabledAdmin):
         if len(rows) != 1:
             self.message_user(request, "Choose one row to copy.", messages.ERROR)
             return None
-        record = mapping_rows.as_record(rows[0])
-        initial = {name: _initial(value) for name, value in record.items() if name in mapping_rows.COLUMNS}
-        initial["default_severity"] = str(int(rows[0].default_severity))
         self.message_user(request, "A copy: give it an OID or a vendor of its own, then save.", messages.INFO)
-        kept = {name: value for name, value in initial.items() if value != ""}
-        return HttpResponseRedirect(f"{reverse('admin:connectors_oidmapping_add')}?{urlencode(kept)}")
+        return HttpResponseRedirect(f"{reverse('admin:connectors_oidmapping_add')}?{urlencode({'copy': rows[0].pk})}")
 
     @admin.action(description="Restore the shipped row", permissions=["change"])
     def restore(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
@@ -283,19 +333,25 @@ class OIDMappingAdmin(EnabledAdmin):
             raise PermissionDenied
         form = ImportForm(request.POST or None, request.FILES or None)
         preview = None
+        is_outdated = False
         if request.method == "POST" and form.is_valid():
-            preview = mapping_rows.preview(form.cleaned_data["rows"])
-            if "save" in request.POST and not preview.errors:
-                mapping_rows.save(preview.changes)
-                self._log_import(request, preview)
-                messages.success(request, f"Imported: {preview.new} new, {preview.changed} changed.")
-                return HttpResponseRedirect(reverse("admin:connectors_oidmapping_changelist"))
+            with transaction.atomic():
+                if "save" in request.POST:
+                    mapping_rows.lock_table()
+                preview = mapping_rows.preview(form.cleaned_data["rows"])
+                is_outdated = request.POST.get("seen", preview.digest) != preview.digest
+                if "save" in request.POST and not preview.errors and not is_outdated:
+                    mapping_rows.save(preview.changes)
+                    self._log_import(request, preview)
+                    messages.success(request, f"Imported: {preview.new} new, {preview.changed} changed.")
+                    return HttpResponseRedirect(reverse("admin:connectors_oidmapping_changelist"))
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": "Import OID mappings",
             "form": form,
             "preview": preview,
+            "is_outdated": is_outdated,
             "columns": mapping_rows.COLUMNS,
             "text": form.cleaned_data["text"] if preview else "",
             "shown": preview.changes[:200] if preview else [],
@@ -319,7 +375,9 @@ class OIDMappingAdmin(EnabledAdmin):
         stored = self.get_object(request, str(pk)) if pk else None
         if not (self.has_change_permission(request, stored) if stored else self.has_add_permission(request)):
             raise PermissionDenied
-        if request.method != "POST":
+        if pk and stored is None:
+            messages.error(request, "This mapping was deleted meanwhile, so there is nothing to try.")
+        if request.method != "POST" or (pk and stored is None):
             return HttpResponseRedirect(reverse("admin:connectors_oidmapping_changelist"))
         name = str(stored) if stored else ""  # before the form writes into it
         form = self.get_form(request, stored, change=stored is not None)(request.POST, instance=stored)
@@ -338,17 +396,6 @@ class OIDMappingAdmin(EnabledAdmin):
             row = form.instance.as_row()
             context["row"], context["trial"] = row, mapping_trial.trial(row, pk, whole=whole)
         return TemplateResponse(request, "admin/connectors/oidmapping/try.html", context)
-
-
-def _initial(value: Any) -> str:
-    """For the address of a form that is filled in."""
-    if value is None or value is False or value == []:
-        return ""
-    if value is True:
-        return "on"
-    if isinstance(value, list):
-        return json.dumps(value) if value and isinstance(value[0], dict) else "\n".join(value)
-    return str(value)
 
 
 def _download(text: str, form: str) -> HttpResponse:

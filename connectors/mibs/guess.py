@@ -16,16 +16,7 @@ class Guess(NamedTuple):
 
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 NOISE = {"trap", "traps", "notification", "notifications", "notif", "notify", "notice", "event", "msg"}
-# Enterprise number -> what our devices' vendor column says. First words of its names are no part of an alert type.
-VENDORS = {
-    9: "cisco", 11: "hpe", 171: "d-link", 232: "hpe", 318: "apc", 368: "axis", 534: "eaton", 674: "dell",
-    705: "eaton",
-    1916: "extreme", 1991: "brocade", 2011: "huawei", 2636: "juniper", 3224: "netscreen", 3375: "f5",
-    3808: "cyberpower",
-    5227: "milestone", 6141: "ciena", 1271: "ciena", 6876: "vmware", 8072: "net-snmp", 10002: "ubiquiti",
-    12356: "fortinet", 14823: "aruba", 14988: "mikrotik", 20992: "cradlepoint", 25461: "paloalto", 25506: "h3c",
-    30065: "arista", 31926: "siklu", 41112: "ubiquiti",
-}  # fmt: skip
+# First words of names that are no part of an alert type: the vendor's own.
 _PREFIXES = {
     "cisco", "c", "clog", "ciena", "wwp", "leos", "ces", "juniper", "jnx", "hp", "hpicf", "hw", "huawei", "h3c",
     "fgt",
@@ -400,9 +391,12 @@ def is_event(words: Words) -> str:
 def states(enum: dict[str, str]) -> tuple[list[int], list[int]]:
     """Numbers of the good and of the bad words of an enumeration; both empty when it has not both."""
     good, bad = [], []
+    words = {re.sub(r"[^a-z]", "", word.lower()) for word in enum.values()}
+    # A protocol that reaches “established” is still trying while it is “active”.
+    trying = {"active"} if words & {"established", "full"} else set()
     for number, word in enum.items():
         plain = re.sub(r"[^a-z]", "", word.lower())
-        if plain in GOOD_STATES:
+        if plain in GOOD_STATES - trying:
             good.append(int(number))
         elif plain in BAD_STATES or plain in _SEVERITY_WORDS:
             bad.append(int(number))

@@ -12,12 +12,18 @@ import zlib
 from dataclasses import asdict
 from typing import Any
 
+import redis
 from django.core.cache import cache
 
 from connectors.mibs.compile import Object, Problem
 from connectors.mibs.proposals import Proposal, Review
+from opsconductor.exceptions import OpsConductorError
 
 SECONDS = 3_600
+
+
+class Unavailable(OpsConductorError):
+    """The cache does not answer."""
 
 
 def keep(user_id: int, review: Review) -> str:
@@ -34,11 +40,17 @@ def store(user_id: int, token: str, review: Review) -> None:
         "problems": [asdict(p) for p in review.problems],
         "sources": review.sources,
     }
-    cache.set(_key(user_id, token), zlib.compress(json.dumps(kept).encode(), 3), SECONDS)
+    try:
+        cache.set(_key(user_id, token), zlib.compress(json.dumps(kept).encode(), 3), SECONDS)
+    except (redis.RedisError, OSError) as error:
+        raise Unavailable("The cache does not answer, so the review cannot be kept. Try again in a moment.") from error
 
 
 def find(user_id: int, token: str) -> Review | None:
-    packed = cache.get(_key(user_id, token))
+    try:
+        packed = cache.get(_key(user_id, token))
+    except (redis.RedisError, OSError) as error:
+        raise Unavailable("The cache does not answer, so the review cannot be read. Try again in a moment.") from error
     if packed is None:
         return None
     kept = json.loads(zlib.decompress(packed))

@@ -6,16 +6,20 @@ The XML parser takes no document type, so no entity can grow or reach for a file
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 from xml.parsers import expat
 
 from connectors.mibs import guess
 from connectors.mibs.compile import Object, Problem
-from connectors.mibs.proposals import Proposal, Review, row_for, vendor_of
+from connectors.mibs.proposals import TITLE_MAX, Proposal, Review, row_for, vendor_of
 from connectors.mibs.snmptt import _SEVERITIES
 
 DEPTH_MAX = 40
 _PARAMETER = re.compile(r"%parm\[(all|#(\d+)|[^\]]*)\]%|%(\w+)(?:\[[^\]]*\])?%|\{|\}|%")
+_POSITION = re.compile(r"#?([1-9][0-9]{0,3})")
+_NUMERIC = re.compile(r"[0-9]+(\.[0-9]+)+")
+_READ_OF_MASKS = {"id", "generic", "specific", "trapoid", "snmpTrapOID"}
 _GENERIC = {0: 1, 1: 2, 2: 3, 3: 4, 4: 5, 5: 6}  # the standard traps: generic number -> last arc
 
 
@@ -24,12 +28,16 @@ class Unsafe(Exception):
 
 
 class Element:
-    __slots__ = ("attributes", "children", "line", "name", "text")
+    __slots__ = ("attributes", "children", "line", "name", "texts")
 
     def __init__(self, name: str, attributes: dict[str, str], line: int) -> None:
         self.name, self.attributes, self.line = name, attributes, line
         self.children: list[Element] = []
-        self.text = ""
+        self.texts: list[str] = []
+
+    @property
+    def text(self) -> str:
+        return "".join(self.texts)
 
     def all(self, name: str) -> list[Element]:
         return [c for c in self.children if c.name == name]
@@ -55,7 +63,7 @@ def parse(text: str) -> Element:
         stack.append(element)
 
     def data(text: str) -> None:
-        stack[-1].text += text
+        stack[-1].texts.append(text)
 
     def refuse(*_: Any) -> int:
         raise Unsafe("has a document type (DOCTYPE), which is not accepted: remove it")
@@ -109,17 +117,27 @@ def _problem(review: Review, file: str, line: int, text: str, *, is_error: bool 
     review.problems.append(Problem(file, line, text, is_error, file))
 
 
-def _mask(event: Element) -> tuple[dict[str, list[str]], list[tuple[int, list[str]]]]:
+Tests = list[tuple[str, list[str]]]  # a varbind, as conditions call it, and the values the mask lists
+
+
+def _mask(event: Element) -> tuple[dict[str, list[str]], Tests, list[str]]:
+    """What it says of the trap, of its varbinds, and what of it has no counterpart here."""
     mask = event.first("mask")
     elements: dict[str, list[str]] = {}
-    varbinds: list[tuple[int, list[str]]] = []
+    varbinds: Tests = []
     for element in mask.all("maskelement") if mask else []:
         elements[element.said("mename")] = [" ".join(v.text.split()) for v in element.all("mevalue")]
+    left_out = [f"the mask's {name}" for name in elements if name not in _READ_OF_MASKS]
     for varbind in mask.all("varbind") if mask else []:
-        number = varbind.said("vbnumber")
-        if number.isdigit():
-            varbinds.append((int(number), [" ".join(v.text.split()) for v in varbind.all("vbvalue")]))
-    return elements, varbinds
+        number, oid = varbind.said("vbnumber"), varbind.said("vboid").lstrip(".")
+        values = [" ".join(v.text.split()) for v in varbind.all("vbvalue")]
+        if re.fullmatch(r"[1-9][0-9]{0,3}", number):
+            varbinds.append((f"v{number}", values))
+        elif _NUMERIC.fullmatch(oid):
+            varbinds.append((oid, values))
+        else:
+            left_out.append(f"the mask's test of the varbind “{(number or oid)[:40]}”")
+    return elements, varbinds, left_out
 
 
 def _oid(elements: dict[str, list[str]]) -> str:
@@ -140,7 +158,7 @@ def _proposal(event: Element, file: str, review: Review) -> Proposal | None:
     uei = event.said("uei")
     if event.first("mask") is None:
         return None  # an event of OpenNMS itself, not of a trap
-    elements, varbinds = _mask(event)
+    elements, varbinds, left_out = _mask(event)
     oid = _oid(elements)
     if not oid:
         told = "has no numeric enterprise (id) and specific number in its mask: no trap of one OID. It was left out."
@@ -156,7 +174,8 @@ def _proposal(event: Element, file: str, review: Review) -> Proposal | None:
     severity_word = event.said("severity") or "Indeterminate"
     severity = _SEVERITIES.get(severity_word.lower(), "warning")
     category = guess.category(words, [], description, "")
-    title = title_of(_plain(event.said("logmsg")))
+    decodes = _decodes(event)
+    title = title_of(_plain(event.said("logmsg")), decodes)
     row = row_for(
         oid,
         "_".join(words),
@@ -175,19 +194,24 @@ def _proposal(event: Element, file: str, review: Review) -> Proposal | None:
     if varbinds:
         row["conditions"] = [_condition(varbinds, row)]
         reasons["conditions"] = "the varbinds of its mask"
-    _objects(event, review)
+    _objects(decodes, review)
+    reasons.update(_of_words(decodes, title))
+    if left_out:
+        told = f"{uei}: {', '.join(left_out)} has no counterpart here and was left out."
+        _problem(review, file, event.line, told, is_error=False)
+        reasons["left out"] = ", ".join(left_out)
     return Proposal(row, f"{file} line {event.line}", reasons)
 
 
-def _condition(varbinds: list[tuple[int, list[str]]], row: dict[str, Any]) -> dict[str, Any]:
+def _condition(varbinds: Tests, row: dict[str, Any]) -> dict[str, Any]:
     comparisons: list[dict[str, Any]] = []
-    for number, values in varbinds:
+    for varbind, values in varbinds:
         if len(values) == 1 and values[0].startswith("~"):
-            comparisons.append({"oid": f"v{number}", "op": "regex", "value": values[0][1:]})
+            comparisons.append({"oid": varbind, "op": "regex", "value": values[0][1:]})
         elif len(values) == 1 and values[0].endswith("%"):
-            comparisons.append({"oid": f"v{number}", "op": "regex", "value": "^" + re.escape(values[0][:-1])})
+            comparisons.append({"oid": varbind, "op": "regex", "value": "^" + re.escape(values[0][:-1])})
         else:
-            comparisons.append({"oid": f"v{number}", "op": "in", "value": [_typed(v) for v in values]})
+            comparisons.append({"oid": varbind, "op": "in", "value": [_typed(v) for v in values]})
     first, *others = comparisons
     effect = {
         "alert_type": row["alert_type"],
@@ -201,22 +225,52 @@ def _typed(text: str) -> int | str:
     return int(text) if re.fullmatch(r"-?\d{1,18}", text) else text
 
 
-def _objects(event: Element, review: Review) -> None:
-    """varbindsdecode by OID gives words to an object; by position there is no object to give them to."""
+def _decodes(event: Element) -> dict[str, dict[str, str]]:
+    """Words of values, by the varbind they are of: an OID, a name, or v1 for the first."""
+    found: dict[str, dict[str, str]] = {}
     for decode in event.all("varbindsdecode"):
-        parameter = decode.said("parmid").strip().lstrip(".")
-        if not re.fullmatch(r"\d+(\.\d+){4,}", parameter):
-            continue
-        enum = {}
-        for decoded in decode.all("decode"):
-            number, word = (
-                decoded.attributes.get("varbindvalue", ""),
-                decoded.attributes.get("varbinddecodedstring", ""),
-            )
-            if re.fullmatch(r"-?\d+", number) and word:
-                enum[number] = word
-        base = parameter.removesuffix(".0")
-        review.objects.append(Object(base, f"object-{base.replace('.', '-')}", "", "scalar", enum=enum))
+        parameter = decode.said("parmid").removeprefix("parm[").removesuffix("]").lstrip(".")
+        position = _POSITION.fullmatch(parameter)
+        words = {
+            number: word
+            for decoded in decode.all("decode")
+            if (number := decoded.attributes.get("varbindvalue", ""))
+            and (word := " ".join(decoded.attributes.get("varbinddecodedstring", "").split()))
+        }
+        if words:
+            found.setdefault(f"v{position[1]}" if position else parameter, {}).update(words)
+    return found
+
+
+def _objects(decodes: dict[str, dict[str, str]], review: Review) -> None:
+    """Words by OID belong to an object, which every trap that carries it shows by them."""
+    for parameter, words in decodes.items():
+        if _NUMERIC.fullmatch(parameter) and parameter.count(".") > 3:
+            enum = {number: word for number, word in words.items() if re.fullmatch(r"-?[0-9]+", number)}
+            base = parameter.removesuffix(".0")
+            review.objects.append(Object(base, f"object-{base.replace('.', '-')}", "", "scalar", enum=enum))
+
+
+def _of_words(decodes: dict[str, dict[str, str]], title: str) -> dict[str, str]:
+    """What became of words by position or name: there is no object to give them to, but the title can say them."""
+    told = []
+    for parameter, words in decodes.items():
+        if not _NUMERIC.fullmatch(parameter):
+            listed = ", ".join(f"{number} {word}" for number, word in list(words.items())[:12])
+            listed += ", …" if len(words) > 12 else ""
+            where = "in the title" if _words_of(parameter, words) in title else "left out, the title does not show it"
+            told.append(f"{parameter or 'a varbind'} ({listed}): {where}")
+    return {"words": "; ".join(told)} if told else {}
+
+
+def _words_of(name: str, words: dict[str, str]) -> str:
+    """A template's expression for the word of a value, or the value when it has none."""
+    listed = ", ".join(f"'{_quotable(number)}': '{_quotable(word)}'" for number, word in words.items())
+    return f"{{{{ {{{listed}}}[{name}|string]|default({name}) }}}}"
+
+
+def _quotable(text: str) -> str:
+    return re.sub(r"['\"\\\\{}%#]", " ", text)
 
 
 def _pair(made: list[tuple[Proposal, Element]], review: Review, file: str) -> None:
@@ -290,8 +344,18 @@ def _plain(text: str) -> str:
     return " ".join(re.sub(r"<[^<>]{1,200}>", " ", text).replace("&nbsp;", " ").split())
 
 
-def title_of(text: str) -> str:
-    """A logmsg as a title: %parm[#1]% is v1, %parm[name]% a varbind's name."""
+def title_of(text: str, decodes: Mapping[str, dict[str, str]] | None = None) -> str:
+    """A logmsg as a title: %parm[#1]% is v1, %parm[name]% a varbind's name; both by the words of their values, as long
+    as the title has room for them."""
+    left = dict(decodes or {})
+    while len(title := _title(text, left)) > TITLE_MAX and left:
+        left.pop(max(left, key=lambda name: len(str(left[name]))))
+    return title if len(title) <= TITLE_MAX else title[:TITLE_MAX].rpartition("{{")[0].strip()
+
+
+def _title(text: str, decodes: Mapping[str, dict[str, str]]) -> str:
+    def variable(name: str) -> str:
+        return _words_of(name, decodes[name]) if name in decodes else f"{{{{ {name} }}}}"
 
     def replaced(match: re.Match[str]) -> str:
         if match[0] in "{}":
@@ -299,14 +363,14 @@ def title_of(text: str) -> str:
         if match[0] == "%":
             return " percent"
         if match[2]:
-            return f"{{{{ v{int(match[2])} }}}}" if int(match[2]) else ""
+            return variable(f"v{int(match[2])}") if int(match[2]) else ""
         if match[1] == "all":
             return "{{ v|join(' ') }}"
-        if match[1] and re.fullmatch(r"\.?\d+(\.\d+)+", match[1]):
-            return f"{{{{ vb['{match[1].lstrip('.')}'] }}}}"
+        if match[1] and re.fullmatch(r"\.?[0-9]+(\.[0-9]+)+", match[1]):
+            oid = match[1].lstrip(".")
+            return f"{{{{ {'word' if oid in decodes else 'vb'}['{oid}'] }}}}"
         if match[1] and re.fullmatch(r"[A-Za-z]\w*", match[1]):
-            return f"{{{{ {match[1]} }}}}"
+            return variable(match[1])
         return "{{ device }}" if match[3] in ("nodelabel", "host", "interface", "snmphost") else ""
 
-    title = " ".join(_PARAMETER.sub(replaced, text).split())
-    return title if len(title) <= 500 else title[:500].rpartition("{{")[0].strip()
+    return " ".join(_PARAMETER.sub(replaced, text).split())

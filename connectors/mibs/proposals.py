@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alerts.choices import Category, Severity
+from connectors.enterprises import enterprise
 from connectors.mapping_checks import check_row
 from connectors.mibs import guess
 from connectors.mibs.compile import Compiled, Notification, Object, Problem
@@ -19,6 +20,11 @@ COMPARED = (
     "alert_type", "category", "default_severity", "is_clear_event", "clears", "component_template", "conditions",
     "ttl_minutes", "title_template", "enabled",
 )  # fmt: skip
+_LABELS = {
+    "alert_type": "alert type", "default_severity": "severity", "is_clear_event": "is a clear", "clears": "ends",
+    "component_template": "part", "ttl_minutes": "expires", "title_template": "title",
+}  # fmt: skip
+_OPERATORS = {"eq": "is", "ne": "is not", "in": "is", "lt": "below", "gt": "above", "regex": "matches"}
 
 
 @dataclass
@@ -32,10 +38,16 @@ class Proposal:
     state: str = "new"
     difference: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     existing: str = ""
+    version: str = ""  # of the existing row as it was compared; another one after anybody wrote it
+    stored: dict[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, str]:
         return normalise_oid(self.row["oid_pattern"]), self.row["vendor"]
+
+    def told(self) -> list[tuple[str, str, str]]:
+        """The difference for people: what, what the existing row says, what this one says."""
+        return [(_LABELS.get(name, name), *_contrast(name, *both)) for name, both in self.difference.items()]
 
 
 @dataclass
@@ -47,6 +59,13 @@ class Review:
     problems: list[Problem] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
 
+    def by_source(self) -> list[tuple[str, str]]:
+        """Each module or file, and what came out of it."""
+        traps = Counter(p.source.rpartition(" line ")[0] for p in self.proposals)
+        names = Counter(o.mib_name for o in self.objects if o.kind)
+        troubles = Counter(p.module or p.file for p in self.problems)
+        return [(source, _yield_of(traps[source], names[source], troubles[source])) for source in self.sources]
+
     @property
     def errors(self) -> list[Problem]:
         return [p for p in self.problems if p.is_error]
@@ -54,6 +73,12 @@ class Review:
     @property
     def notes(self) -> list[Problem]:
         return [p for p in self.problems if not p.is_error]
+
+
+def _yield_of(traps: int, names: int, troubles: int) -> str:
+    parts = [f"{number:,} {word}{'s' * (number != 1)}" for number, word in ((traps, "trap"), (names, "name")) if number]
+    parts += [f"{troubles} remark{'s' * (troubles != 1)}"] if troubles else []
+    return ", ".join(parts) or "nothing but branches and types"
 
 
 def row_for(oid: str, alert_type: str, **fields: Any) -> dict[str, Any]:
@@ -80,10 +105,9 @@ def row_for(oid: str, alert_type: str, **fields: Any) -> dict[str, Any]:
 
 
 def vendor_of(oid: str) -> str:
-    arcs = oid.split(".")
-    if arcs[:6] != ["1", "3", "6", "1", "4", "1"] or len(arcs) < 7:
-        return ""
-    return guess.VENDORS.get(int(arcs[6]), "")
+    """As devices and the other rows spell it."""
+    found = enterprise(oid)
+    return found.vendor if found else ""
 
 
 # From MIBs
@@ -345,8 +369,10 @@ def compare(review: Review) -> None:
         found = _nearest(rows, proposal.row["vendor"])
         if found is None:
             proposal.state, proposal.difference, proposal.existing = "new", {}, ""
+            proposal.version, proposal.stored = "", {}
             continue
-        theirs = found.as_row()
+        theirs = proposal.stored = found.as_row()
+        proposal.version = f"{found.pk}.{found.updated_at.timestamp()}"
         proposal.difference = {
             name: (theirs[name], proposal.row[name]) for name in COMPARED if theirs[name] != proposal.row[name]
         }
@@ -360,6 +386,44 @@ def compare(review: Review) -> None:
 def _nearest(rows: Sequence[Any], vendor: str) -> Any:
     """The row this one would stand beside: same vendor, else generic, else any."""
     return min(rows, key=lambda m: (m.vendor.lower() != vendor, m.vendor != ""), default=None)
+
+
+def _contrast(name: str, theirs: Any, ours: Any) -> tuple[str, str]:
+    """Both sides as texts; of conditions only those that the other side lacks."""
+    if name != "conditions":
+        return _shown(name, theirs), _shown(name, ours)
+    gone, new = [c for c in theirs if c not in ours], [c for c in ours if c not in theirs]
+    if not gone and not new:
+        return "the same conditions", "in another order"
+    return _shown(name, gone), _shown(name, new)
+
+
+def _shown(name: str, value: Any) -> str:
+    if name == "ttl_minutes":
+        return "never" if value is None else f"after {value} minutes"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name == "conditions":
+        return "; ".join(map(condition_text, value)) or "nothing"
+    return (", ".join(map(str, value)) if isinstance(value, list) else str(value)) or "nothing"
+
+
+def condition_text(condition: Mapping[str, Any]) -> str:
+    """A condition as one reads it: `fanState is 1, 2: critical`."""
+    tests = " and ".join(map(_comparison_text, (condition, *condition.get("and", []))))
+    effects = []
+    if "is_clear" in condition:
+        effects.append(f"ends {', '.join(condition.get('clears', [])) or 'it'}" if condition["is_clear"] else "begins")
+    effects += [str(condition[name]) for name in ("severity", "category", "alert_type") if name in condition]
+    effects += [f"part {condition['component_template']}"] if condition.get("component_template") else []
+    effects += [f"title “{condition['title_template']}”"] if condition.get("title_template") else []
+    return f"{tests}: {', '.join(effects) or 'as the row says'}"
+
+
+def _comparison_text(comparison: Mapping[str, Any]) -> str:
+    value = comparison.get("value_oid", comparison.get("value"))
+    told = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return f"{comparison['oid']} {_OPERATORS[comparison['op']]} {told}"
 
 
 @dataclass
@@ -377,12 +441,14 @@ def save(proposals: Iterable[Proposal], objects: Sequence[Object], *, replace: b
     refused with the reason. All or nothing as to the database."""
     from django.db import transaction
 
+    from connectors.mapping_rows import lock_table
     from connectors.models import OIDMapping
 
     saved = Saved()
     with transaction.atomic():
+        lock_table()
         existing: dict[str, list[OIDMapping]] = {}
-        for mapping in OIDMapping.objects.select_for_update():
+        for mapping in OIDMapping.objects.all():
             existing.setdefault(normalise_oid(mapping.oid_pattern), []).append(mapping)
         for proposal in proposals:
             row = proposal.row
@@ -437,6 +503,8 @@ def save_objects(objects: Sequence[Object]) -> int:
         if len(o.oid) <= 300
     }
     known = {m.oid: m for m in MibObject.objects.filter(oid__in=list(rows))}
+    for oid in rows.keys() & known.keys():
+        _keep_better(rows[oid], known[oid])
     fields = ("name", "mib_name", "kind", "unit", "enum")
     changed = [
         row
@@ -449,6 +517,17 @@ def save_objects(objects: Sequence[Object]) -> int:
         changed, update_conflicts=True, unique_fields=["oid"], update_fields=list(fields), batch_size=1_000
     )
     return sum(1 for row in changed if row.kind)
+
+
+def _keep_better(row: Any, known: Any) -> None:
+    """A name made up for an OID whose words an event file lists never takes the place of a MIB's; its words do where
+    the MIB has none."""
+    if row.mib_name or not known.mib_name:
+        return
+    words = known.enum or row.enum
+    for name in ("name", "mib_name", "kind", "unit"):
+        setattr(row, name, getattr(known, name))
+    row.enum = words
 
 
 def stored_names() -> dict[str, dict[str, str]]:

@@ -38,13 +38,17 @@ def read(text: str, file: str) -> Review:
     """Its EVENTs as proposals. What cannot be carried over is named with its line."""
     review = Review(sources=[file])
     blocks: list[dict[str, Any]] = []
-    describing = ""
+    describing = 0  # the line of the SDESC one is in
     for number, line in enumerate(text.splitlines(), 1):
         stripped = line.strip()
+        if describing and _EVENT.match(stripped):
+            told = "SDESC has no EDESC behind it; the description was taken to end before the next EVENT."
+            _problem(review, file, describing, told, is_error=False)
+            describing = 0
         if describing and stripped == "EDESC":
-            describing = ""
+            describing = 0
         elif stripped == "SDESC":
-            describing = "yes"
+            describing = number
         elif describing:
             if blocks:
                 blocks[-1]["description"].append(stripped)

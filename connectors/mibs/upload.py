@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import lzma
+import struct
 import time
 import zipfile
 import zlib
@@ -16,6 +18,7 @@ from connectors.mibs.proposals import Review, compare, from_compiled, stored_nam
 
 FILE_BYTES = 2_000_000  # the largest MIB we know has 1.3 MB
 FILES_MAX = 200
+MEMBERS_MAX = 2_000  # of an archive that are looked at, whether taken or not
 TOTAL_BYTES = 40_000_000
 PAGE_SECONDS = 60.0
 
@@ -37,6 +40,7 @@ class Gathered:
         self.texts: list[Text] = []
         self.problems: list[Problem] = []
         self.bytes = 0
+        self.unpacked = 0  # also of what was refused: an archive of bombs is no less work for it
 
     def refuse(self, name: str, why: str) -> None:
         self.problems.append(Problem("", 0, f"{name} {why}", file=name))
@@ -52,7 +56,7 @@ class Gathered:
 
     def _file(self, name: str, data: bytes) -> None:
         if len(data) > FILE_BYTES:
-            self.refuse(name, f"is larger than {FILE_BYTES // 1_000_000} MB and was not read.")
+            self._too_large(name)
         elif len(self.texts) >= FILES_MAX:
             if len(self.texts) == FILES_MAX and not any("At most" in p.text for p in self.problems):
                 self.refuse(name, f"and what follows was not read. At most {FILES_MAX} files at once.")
@@ -64,13 +68,16 @@ class Gathered:
             self.bytes += len(data)
             self.texts.append(Text(name, decoded(data)))
 
+    def _too_large(self, name: str) -> None:
+        self.refuse(name, f"is larger than {FILE_BYTES // 1_000_000} MB and was not read.")
+
     def _archive(self, name: str, data: bytes) -> None:
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                for member in archive.infolist():
-                    if member.is_dir() or _is_hidden(Path(member.filename)):
-                        continue
-                    if len(self.texts) >= FILES_MAX or self.bytes > TOTAL_BYTES:
+                wanted = (m for m in archive.infolist() if not m.is_dir() and not _is_hidden(Path(m.filename)))
+                for number, member in enumerate(wanted):
+                    full = len(self.texts) >= FILES_MAX or max(self.bytes, self.unpacked) > TOTAL_BYTES
+                    if full or number >= MEMBERS_MAX:
                         limits = f"{FILES_MAX} files, {TOTAL_BYTES // 1_000_000} MB"
                         self.refuse(name, f"has more in it than can be read at once ({limits}).")
                         return
@@ -83,17 +90,24 @@ class Gathered:
             EOFError,
             ValueError,
             zlib.error,
+            lzma.LZMAError,
+            struct.error,
         ) as error:
-            self.refuse(name, f"cannot be unpacked: {error}.")
+            self.refuse(name, f"cannot be unpacked: {str(error).rstrip('.') or type(error).__name__}.")
 
     def _member(self, name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-        """What an archive says of a size is not believed: no more than the limit is ever unpacked."""
+        """What an archive says of a size is believed when it is too large already; no more than the limit is ever
+        unpacked."""
         label = f"{Path(member.filename).name} in {name}"
         if member.flag_bits & 1:
             self.refuse(label, "is encrypted.")
             return
+        if member.file_size > FILE_BYTES:
+            self._too_large(label)
+            return
         with archive.open(member) as file:
             content = file.read(FILE_BYTES + 1)
+        self.unpacked += len(content)
         if zipfile.is_zipfile(io.BytesIO(content)):
             self.refuse(label, "is an archive in an archive; unpack it first.")
         elif content:
@@ -101,13 +115,16 @@ class Gathered:
 
 
 def decoded(data: bytes) -> str:
-    """MIBs are older than UTF-8: what is not, is read as Windows text, which knows every byte but five."""
+    """MIBs are older than UTF-8: what is not, is read as Windows text, which knows every byte but five. NUL, which no
+    row can hold, is a space."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", errors="replace")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", errors="replace")
+        text = data.decode("utf-16", errors="replace")
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = data.decode("cp1252", errors="replace")
+    return text.replace("\0", " ")
 
 
 def from_paths(paths: Iterable[Path]) -> Gathered:
@@ -143,6 +160,10 @@ def review(
     result = Review(problems=list(gathered.problems))
     mibs: list[Text] = []
     for text in gathered.texts:
+        if time.monotonic() - started > total_seconds:
+            told = f"was not read: {total_seconds:g} s had passed. Import fewer files at once."
+            result.problems.append(Problem("", 0, f"{text.name} {told}", file=text.name))
+            continue
         kind = kind_of(text.text)
         if kind == "mib":
             mibs.append(text)

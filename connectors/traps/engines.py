@@ -4,8 +4,9 @@ All of it is one file per host in the var directory, written to the disk before 
 host share it: the first one to start counts a boot, those that join while it runs answer with the same engine ID,
 boots and time, so a sender may reach any of them.
 
-Clocks are written every few seconds and at the end. What a crash forgets are the last seconds of them: a trap of
-that time could be replayed once more, none that is older.
+Clocks are written every few seconds and at the end, and read by the other processes. What was sent in between is known
+by `replays`, which stands beside the file and forgets nothing when a process is killed. After a crash of the host a
+trap of its last seconds could be replayed once more, none that is older.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from connectors.traps.replays import Replays
 from connectors.traps.v3_message import MAX_INTEGER
 from opsconductor.exceptions import OpsConductorError
 
@@ -67,8 +69,10 @@ class Clocks:
         with self._lock:
             known = self._clocks.get(engine_id)
             if known is None or (boots, seconds) > known[:2]:
-                self._clocks[engine_id] = Clock(boots, seconds, now)
-                self.changed = True
+                # A batch may still be judged by what was approved a moment ago: it brings back nothing forgotten.
+                if self._approved is None or engine_id in self._approved:
+                    self._clocks[engine_id] = Clock(boots, seconds, now)
+                    self.changed = True
                 return ""
         if boots < known.boots:
             return f"Its engine's boots are {boots}, they were {known.boots} already."
@@ -77,13 +81,16 @@ class Clocks:
             return f"Its engine's clock is {behind} s behind."
         return ""
 
-    def keep_only(self, engines: frozenset[bytes]) -> None:
-        """Forget engines that nobody approves any more: approved again, they begin anew."""
+    def keep_only(self, engines: frozenset[bytes]) -> bool:
+        """Forget engines that nobody approves any more: approved again, they begin anew. True when there were any, and
+        then it is to be saved at once, or the file would bring them back with the next approval."""
         with self._lock:
             self._approved = engines
-            for engine_id in self._clocks.keys() - engines:
+            forgotten = self._clocks.keys() - engines
+            for engine_id in forgotten:
                 del self._clocks[engine_id]
                 self.changed = True
+            return bool(forgotten)
 
     def merge(self, others: dict[bytes, Clock]) -> None:
         """Take over what another process learned."""
@@ -110,9 +117,11 @@ class Engine:
         self.id = engine_id
         self.boots = boots
         self.clocks = Clocks()
+        self.replays = Replays(path.with_suffix(".seen"))
         self._started = started  # by the clock that counts since the host booted, which nobody sets
         self._alive = alive
         self._saved_at = time.monotonic()
+        self._known_file = _stamp(path)
 
     def __repr__(self) -> str:
         return f"<Engine 0x{self.id.hex()} boots {self.boots}>"
@@ -159,7 +168,11 @@ class Engine:
                 )
             engine = cls(path, engine_id, boots, time.clock_gettime(time.CLOCK_BOOTTIME), alive)
             engine.clocks.merge(clocks)
-            engine._write(engine.clocks.copy())
+            try:
+                engine._write(engine.clocks.copy())
+            except BaseException:
+                engine.replays.close()
+                raise
             return engine
         if stored is None:
             raise EngineFileUnusable(
@@ -183,19 +196,25 @@ class Engine:
     def save(self, *, now: bool = False) -> bool:
         """Write the clocks when it is time to and there is something new; True when they were written.
 
-        Raises EngineFileUnusable; what was to be written is tried again.
+        What another process wrote is learned at every call. Raises EngineFileUnusable; what was to be written is tried
+        again.
         """
-        if not now and time.monotonic() - self._saved_at < SAVE_SECONDS:
-            return False
-        self._saved_at = time.monotonic()
-        if not self.clocks.changed and self.path.exists():
+        is_due = now or time.monotonic() - self._saved_at >= SAVE_SECONDS
+        stamp = _stamp(self.path)
+        writes = is_due and (self.clocks.changed or stamp is None)
+        if is_due:
+            self._saved_at = time.monotonic()
+        if not writes and (stamp is None or stamp == self._known_file):
             return False
         try:
             with _locked(self.path):
+                self._known_file = _stamp(self.path)
                 self._agree(_read(self.path))
+                if not writes:
+                    return False
                 self._write(self.clocks.copy())
         except OSError as error:
-            self.clocks.changed = True
+            self.clocks.changed = self.clocks.changed or writes
             raise EngineFileUnusable(
                 f"The SNMP engine file {self.path} cannot be written: {error.strerror or error}. "
                 "Senders' clocks are kept in memory until it can."
@@ -208,6 +227,7 @@ class Engine:
             self.save(now=True)
         except EngineFileUnusable as error:
             log.error("%s", error)
+        self.replays.close()
         if self._alive >= 0:
             os.close(self._alive)
             self._alive = -1
@@ -233,6 +253,7 @@ class Engine:
             "clocks": {engine_id.hex(): list(clock) for engine_id, clock in clocks.items()},
         }
         _replace(self.path, orjson.dumps(content))
+        self._known_file = _stamp(self.path)
 
 
 class _Stored(NamedTuple):
@@ -246,6 +267,15 @@ def engine_path(directory: Path, host: str = "") -> Path:
     """One file per host, since hosts may share the directory and must not share an engine ID."""
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", host or socket.gethostname()) or "localhost"
     return directory / f"snmp-engine-{name}.json"
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """Tells one writing of the file from the next; None when there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _read(path: Path) -> _Stored | None:

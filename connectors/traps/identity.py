@@ -21,6 +21,9 @@ BROADCAST = ipaddress.ip_address("255.255.255.255")
 TRUSTED_RELAYS, NAT_SOURCES = "trusted_relays", "nat_sources"
 NETWORK_LISTS = (TRUSTED_RELAYS, NAT_SOURCES)
 
+# In the data of a journalled trap.
+NAMED = "named_device"
+
 
 class Senders:
     """The senders an engineer has said something about. Read-only; decisions are remembered, so one per edit."""
@@ -39,6 +42,10 @@ class Senders:
     def trusts(self, source: str) -> bool:
         """Whether snmpTrapAddress.0 of this sender is believed."""
         return _within(source, self._relays)
+
+    def stands_for_one(self, source: str) -> bool:
+        """Whether this sender is one device behind NAT, whatever agent address its v1 traps carry."""
+        return _within(source, self._nat)
 
     def _device(self, source: str, agent_addr: str | None, trap_address: str | None) -> str:
         """The first that names a device: what a trusted relay says, the sender itself where it stands for one device
@@ -60,6 +67,13 @@ def is_device(address: str, source: str) -> bool:
     if found.is_unspecified or found.is_multicast or found == BROADCAST:
         return False
     return not found.is_loopback or ipaddress.ip_address(canonical_ip(source)).is_loopback
+
+
+def named_elsewhere(named: str | None, device: str, source: str) -> dict[str, str] | None:
+    """For the journal: the device a notification names without being believed, so that it is found by that address."""
+    if not named or named == device or not is_device(named, source):
+        return None
+    return {NAMED: named}
 
 
 def _networks(texts: tuple[str, ...]) -> list[Network]:

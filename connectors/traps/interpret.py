@@ -16,7 +16,9 @@ from alerts.ids import uuid7
 from connectors.journal import InformKey, Item
 from connectors.snapshot import ConnectorRow, Snapshot
 from connectors.traps import ber, v3
+from connectors.traps.identity import named_elsewhere
 from connectors.traps.normalize import Disabled, device_address, normalize
+from connectors.traps.receiver import OTHER_SOURCES
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +27,13 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Refusals are counted; of each source, reason and hour so many are journalled, to look at.
 SAMPLES_PER_HOUR = 10
+# Sources can be forged, each a new one: so much is journalled in all, and so many are told apart.
+SAMPLED_PER_HOUR = 20_000
+SAMPLED_OCTETS_PER_HOUR = 64 * 1024**2
+SOURCES_PER_MINUTE = 5_000
 KEYS_KEPT = 50_000
 LINES_PER_MINUTE = 30
+REQUEST_ID_MASK = 0x7FFF_FFFF_FFFF_FFFF
 
 # Builds what is sent back: an inform's answer once it is committed, or what the sender of a refused SNMPv3 message is
 # told. Built when it is sent, for SNMPv3 answers carry the time.
@@ -43,7 +50,10 @@ class Interpreter:
 
     def __init__(self, receiver: v3.Receiver | None = None) -> None:
         self.v3 = receiver
-        self._samples: Counter[tuple[str, str, int]] = Counter()
+        self._samples: Counter[tuple[str, str]] = Counter()
+        self._samples_hour, self._sampled, self._sampled_octets = 0, 0, 0
+        self._sources: set[str] = set()
+        self._sources_minute = 0
         self._said: set[tuple[str, str]] = set()
         self._said_minute, self._said_count = 0, 0
 
@@ -68,18 +78,23 @@ class Interpreter:
             if refusal.reason == "v3" and self.v3 is not None:
                 return item, self._interpret_v3(self.v3, item, data, received_ns, snapshot, connector)
             self._refuse(item, data, refusal.reason, refusal.detail)
+            if item.datagram is not None:
+                item.datagram = snapshot.communities.blotted(item.datagram)
             return item, None
         item.kind = f"snmp {notification.version} {'inform' if notification.confirmed else 'trap'}"
         item.subject = notification.trap_oid[:300]
         refusal_reason = snapshot.communities.refusal(notification.community, source)
         if refusal_reason:
             self._refuse(item, data, refusal_reason)
+            if item.journalled:
+                named = notification.trap_address or notification.agent_addr
+                item.data = named_elsewhere(named, item.source, item.source)
             return item, None
         item.datagram = ber.masked(data)
         answer: Answer | None = None
         if notification.confirmed:
             # RFC 3416: a request-id has 32 bits; what a sender puts beyond that must still fit the column.
-            request_id = (notification.request_id or 0) & 0x7FFF_FFFF_FFFF_FFFF
+            request_id = (notification.request_id or 0) & REQUEST_ID_MASK
             item.inform = InformKey(source, port, request_id, sha256(data).hexdigest())
             answer = partial(ber.response_to, data, notification)
         fill(item, notification, snapshot, connector)
@@ -108,20 +123,18 @@ class Interpreter:
         item.kind = f"snmp v3 {'inform' if notification.confirmed else 'trap'}"
         item.subject = notification.trap_oid[:300]
         item.datagram = ber.masked(data)
-        if received.answer is not None:
-            item.inform = InformKey(
-                item.source, item.source_port or 0, notification.request_id or 0, received.inform_hash
-            )
         fill(item, notification, snapshot, connector)
+        if received.is_stored:
+            item.event, item.outcome, item.reason = None, Outcome.DUPLICATE, ""
+        elif received.answer is not None:
+            # Without the port: a copy sent from another one is the same inform, and no two have the same scoped PDU.
+            request_id = (notification.request_id or 0) & REQUEST_ID_MASK
+            item.inform = InformKey(item.source, 0, request_id, received.inform_hash)
         return received.answer
 
     def _refuse(self, item: Item, data: bytes, reason: str, detail: str = "") -> None:
         item.outcome, item.reason, item.error = Outcome.REJECTED, reason, detail
-        key = (item.source, reason, int(item.received_at.timestamp()) // 3600)
-        if len(self._samples) > KEYS_KEPT:  # a sender that forges source addresses must not fill our memory
-            self._samples.clear()
-        self._samples[key] += 1
-        item.journalled = self._samples[key] <= SAMPLES_PER_HOUR
+        item.journalled = self._is_sample(item, reason, len(data))
         if item.journalled:
             item.datagram = ber.masked(data)
         if reason not in EXPECTED and (item.source, reason) not in self._said and self._may_say():
@@ -133,6 +146,39 @@ class Interpreter:
                 item.source,
                 describe(reason, detail),
             )
+        if not item.journalled and not self._is_told_apart(item):
+            item.source = OTHER_SOURCES
+
+    def _is_sample(self, item: Item, reason: str, octets: int) -> bool:
+        """Whether a refusal is journalled beside its count."""
+        hour = int(item.received_at.timestamp()) // 3600
+        if hour > self._samples_hour:
+            self._samples.clear()
+            self._samples_hour, self._sampled, self._sampled_octets = hour, 0, 0
+        key = (item.source, reason)
+        if (
+            self._samples[key] >= SAMPLES_PER_HOUR
+            or self._sampled >= SAMPLED_PER_HOUR
+            or self._sampled_octets + octets > SAMPLED_OCTETS_PER_HOUR
+        ):
+            return False
+        self._samples[key] += 1
+        self._sampled += 1
+        self._sampled_octets += octets
+        return True
+
+    def _is_told_apart(self, item: Item) -> bool:
+        """Whether a refusal is counted under its own source, each of which is a row a minute in the database."""
+        minute = int(item.received_at.timestamp()) // 60
+        if minute != self._sources_minute:
+            self._sources.clear()
+            self._sources_minute = minute
+        if item.source in self._sources:
+            return True
+        if len(self._sources) >= SOURCES_PER_MINUTE:
+            return False
+        self._sources.add(item.source)
+        return True
 
     def _may_say(self) -> bool:
         """Sources can be forged: so many lines a minute, then only counts."""
@@ -161,7 +207,7 @@ REASONS = {
     "v3_auth": "its digest is wrong: authentication protocol or passphrase differ from its SNMPv3 user's",
     "v3_decrypt": "it cannot be decrypted: privacy protocol or passphrase differ from its SNMPv3 user's",
     "v3_time": "its sender's idea of our clock is more than 150 s off; it was told the time",
-    "v3_replay": "it is older than what its engine sent before, so it may be a replay",
+    "v3_replay": "it was taken before, or is older than what its engine sent before, so it may be a replay",
     "v3_engine": "nobody has approved its engine yet; approve it under SNMP engines",
     "v3_engine_refused": "its engine is refused under SNMP engines",
     "v3_engine_source": "its engine is pinned to another address under SNMP engines",
@@ -180,6 +226,7 @@ def fill(item: Item, notification: ber.Notification, snapshot: Snapshot, connect
     """Give an item its normalised event, or the outcome that says why it has none. Never raises."""
     try:
         item.device_ip = device_address(notification, item.source, connector)
+        item.data = named_elsewhere(notification.trap_address or notification.agent_addr, item.device_ip, item.source)
         item.event = normalize(notification, item.source, item.received_at, snapshot, connector)
     except Disabled as reason:
         item.outcome, item.reason = Outcome.DISABLED, str(reason)

@@ -30,7 +30,7 @@ from connectors.snapshot import Watcher
 from connectors.traps import sockets, v3
 from connectors.traps.burst import Datagram
 from connectors.traps.engines import Engine, EngineFileUnusable, engine_path
-from connectors.traps.interpret import Interpreter
+from connectors.traps.interpret import Answer, Interpreter
 from connectors.traps.receiver import CAPACITY, Receiver
 from connectors.traps.users import Users
 from opsconductor import db, heartbeat
@@ -130,7 +130,7 @@ class TrapListener:
             # An inform seen before is answered again: its first answer was lost. What was refused has an answer only
             # in SNMPv3, whose senders are told why or learn our engine ID.
             if answer is not None:
-                send(datagram, answer())
+                respond(datagram, answer)
         self.stored += len(items)
         self._accepted += sum(1 for item in items if item.outcome is not Outcome.REJECTED)
         return True
@@ -224,18 +224,18 @@ class TrapListener:
         if receiver is None:
             self._open_engine()
             return
-        users = self.watcher.snapshot.users
+        users, forgotten = self.watcher.snapshot.users, False
         if users is not self._users_tended:
-            receiver.engine.clocks.keep_only(users.approved)
+            forgotten = receiver.engine.clocks.keep_only(users.approved)
             self._users_tended = users
-        if receiver.sightings.is_due():
-            with db.connect(application="sightings") as conn:
-                receiver.sightings.write(conn)
         try:
-            if receiver.engine.save():
+            if receiver.engine.save(now=forgotten):
                 self._say_engine_trouble(None)
         except EngineFileUnusable as error:
             self._say_engine_trouble(error)
+        if receiver.sightings.is_due():
+            with db.connect(application="sightings") as conn:
+                receiver.sightings.write(conn)
 
     def _close_engine(self) -> None:
         receiver, self._interpreter.v3 = self._interpreter.v3, None
@@ -290,6 +290,16 @@ class TrapListener:
             status=Connector.Status.CONNECTED,
         )
         self._reported = accepted
+
+
+def respond(datagram: Datagram, answer: Answer) -> None:
+    """Build the answer and send it. One that cannot be built must not take the batches behind it along."""
+    try:
+        octets = answer()
+    except Exception:
+        log.exception("The answer to %s could not be built; what it sent is stored.", datagram.source)
+        return
+    send(datagram, octets)
 
 
 def send(datagram: Datagram, answer: bytes) -> None:

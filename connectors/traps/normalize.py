@@ -21,6 +21,7 @@ BOOKKEEPING = re.compile(r"(Index|ID|Id|Counter|Number|OID)$")
 PREFIX = re.compile(r"^[a-z]+(?=[A-Z])")
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 NUMBER = re.compile(r"-?[0-9]{1,20}")
+SCALE = re.compile(r"0\.0{0,8}[1-9][0-9]{0,8}")  # what a MIB writes before a unit is anybody's text
 VARBINDS_IN_MESSAGE = 8
 # The mapping reads the severity off a varbind, and what it carried is not in its table: the row's own is shown.
 SEVERITY_FALLBACK = "severity-fallback"
@@ -129,7 +130,7 @@ def in_words(name: str) -> str:
 def measure(value: str, unit: str) -> str:
     """A value with its unit; MIBs count in tenths and hundredths (`0.1 Hz`), people in the whole unit."""
     scale, _, whole = unit.partition(" ")
-    if whole and scale.startswith("0.") and NUMBER.fullmatch(value):
+    if whole and SCALE.fullmatch(scale) and NUMBER.fullmatch(value):
         return f"{int(value) / round(1 / float(scale)):g} {whole}"
     return f"{value} {unit}".strip()
 

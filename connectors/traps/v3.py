@@ -15,6 +15,9 @@ Where RFC 3414 leaves a choice or a receiver of notifications needs another one,
 - Messages are not told apart by msgID: a sender takes a new one when it sends an inform again (RFC 3412 section 6.2),
   and encrypts it anew. What stays is the scoped PDU with its request-id; user and scoped PDU make the hash by which
   the same inform is recognised.
+- An exact copy is within RFC 3414's time window for 150 s. A trap's is refused. An inform's may come from a sender that
+  sends the same octets again because our answer was lost: from the address of the first it is answered again and counts
+  once, from another it is refused.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final, NamedTuple, NoReturn
 
-from connectors.traps import ber
+from connectors.traps import ber, replays
 from connectors.traps.engines import Engine
 from connectors.traps.sightings import Sightings
 from connectors.traps.users import LEVEL_WORDS, User, Users
@@ -59,6 +62,9 @@ WRONG_DIGEST: Final = "1.3.6.1.6.3.15.1.1.5.0"
 DECRYPTION_ERROR: Final = "1.3.6.1.6.3.15.1.1.6.0"
 UNKNOWN_PDU_HANDLER: Final = "1.3.6.1.6.3.11.2.1.3.0"
 
+# Informs that wait for their commit, of which a batch has hundreds.
+WAITING_KEPT: Final = 10_000
+
 Answer = Callable[[], bytes]
 
 
@@ -75,11 +81,16 @@ class Refused(ber.Refused):
 
 
 class Received(NamedTuple):
-    """A notification that may be taken. `answer` is there for an inform, and `inform_hash` to know it again."""
+    """A notification that may be taken. `answer` is there for an inform, and `inform_hash` to know it again.
+
+    `is_stored`: it was stored before and is only to be answered again. `answer` is to be called after the commit, for
+    it also remembers that the inform is stored.
+    """
 
     notification: ber.Notification
     inform_hash: str
     answer: Answer | None
+    is_stored: bool = False
 
 
 class Receiver:
@@ -89,6 +100,7 @@ class Receiver:
         self.engine = engine
         self.sightings = Sightings()
         self._counters: Counter[str] = Counter()
+        self._waiting: dict[bytes, str] = {}  # informs under way to their commit, and who sent them
 
     def receive(self, datagram: bytes, source: str, received_ns: int, users: Users) -> Received:
         """The notification in a datagram that came from `source` then. Raises Refused, and nothing else."""
@@ -133,17 +145,43 @@ class Receiver:
             self._refuse("pdu_type", _no_notification(scoped), asked, UNKNOWN_PDU_HANDLER, keys)
         if foreign and confirmed:
             self._refuse("v3_inform_engine", f"It names 0x{message.engine_id.hex()}.", asked, UNKNOWN_ENGINE)
+        name = _name(message)
         if foreign:
-            self._check_sender(message, user, source, now, users)
+            self._check_sender(message, name, user, source, now, users)
+        elif not confirmed and (replay := self._copy(name, source, now)):
+            raise Refused("v3_replay", replay)
 
         notification = _notification(message, user, scoped)
         if not confirmed:
             return Received(notification, "", None)
-        return Received(
-            notification,
-            sha256(message.user + b"\0" + scoped.data[scoped.start : scoped.end]).hexdigest(),
-            lambda: self._response(message, keys, scoped),
-        )
+        is_stored = bool(name) and self._is_stored(name, source)
+
+        def answer() -> bytes:
+            if name:
+                self._waiting.pop(name, None)
+                self.engine.replays.take(name, source, now)
+            return self._response(message, keys, scoped)
+
+        inform_hash = sha256(message.user + b"\0" + scoped.data[scoped.start : scoped.end]).hexdigest()
+        return Received(notification, inform_hash, answer, is_stored)
+
+    def _copy(self, name: bytes, source: str, now: float) -> str:
+        """Why a trap is the copy of one that was taken, or "". Without a digest there is nothing to tell a copy by."""
+        if name and self.engine.replays.take(name, source, now) is not None:
+            return "The same message was taken before."
+        return ""
+
+    def _is_stored(self, name: bytes, source: str) -> bool:
+        """Whether an inform was stored already. Raises Refused for the copy that somebody else sends."""
+        stored = self.engine.replays.sender_is(name, source)
+        if stored or self._waiting.get(name) == source:
+            return bool(stored)
+        if stored is not None or name in self._waiting:
+            raise Refused("v3_replay", "The same message was taken before, from another address.")
+        if len(self._waiting) >= WAITING_KEPT:
+            del self._waiting[next(iter(self._waiting))]
+        self._waiting[name] = source
+        return False
 
     def _authenticated(self, message: Message, user: User, asked: _Asked, now: float, *, timed: bool) -> Keys:
         """The user's keys for the message's engine, once its digest and, for our engine, its time are right."""
@@ -165,17 +203,21 @@ class Receiver:
         except (DecryptionFailed, ber.Refused):
             self._refuse("v3_decrypt", "", asked, DECRYPTION_ERROR)
 
-    def _check_sender(self, message: Message, user: User, source: str, now: float, users: Users) -> None:
+    def _check_sender(self, message: Message, name: bytes, user: User, source: str, now: float, users: Users) -> None:
         """A trap is taken from an engine that a person let in, and only once."""
         reason = users.engine_refusal(user, message.engine_id, source)
-        at = datetime.fromtimestamp(now, UTC)
-        self.sightings.note(message.engine_id, user.id, source, at, waits=reason == "v3_engine")
+        waits, replay = reason == "v3_engine", ""
+        if not reason and message.level > 1:  # without a digest the time proves nothing
+            replay = self.engine.clocks.admit(message.engine_id, message.boots, message.seconds, now)
+        if not replay and (waits or not reason):
+            replay = self._copy(name, source, now)
+        if not replay:  # who repeats an old message is not where the engine is, and is not to be pinned to
+            at = datetime.fromtimestamp(now, UTC)
+            self.sightings.note(message.engine_id, user.id, source, at, waits=waits)
         if reason:
             raise Refused(reason, f"Engine 0x{message.engine_id.hex()}.")
-        if message.level > 1:  # without a digest the time proves nothing
-            replay = self.engine.clocks.admit(message.engine_id, message.boots, message.seconds, now)
-            if replay:
-                raise Refused("v3_replay", replay)
+        if replay:
+            raise Refused("v3_replay", replay)
 
     # --- answers ----------------------------------------------------------------------------------------
 
@@ -280,6 +322,14 @@ def _notification(message: Message, user: User, scoped: ScopedPdu) -> ber.Notifi
     if scoped.context_engine_id != message.engine_id:
         notification.security["context_engine_id"] = scoped.context_engine_id.hex()
     return notification
+
+
+def _name(message: Message) -> bytes:
+    """What an authentic message is remembered by; empty where it carries no digest."""
+    if message.level < 2:
+        return b""
+    start, end = message.digest
+    return replays.name_of(message.engine_id, message.msg_id, message.data[start:end])
 
 
 def _no_notification(scoped: ScopedPdu) -> str:

@@ -270,21 +270,25 @@ document.addEventListener("keydown", (event) => {
   addEventListener("online", () => { if (!socket && !over) { backoff = 500; connect(); } });
 
   /* --- acting ----------------------------------------------------------------------------------------------- */
-  const busy = new Set();
+  const busy = new Map();        // id -> what is under way for it
   const act = (row, action, notes) => {
     const id = row.dataset.id;
+    if (notes && busy.has(id)) {  // nothing that was typed is thrown away
+      busy.get(id).then(() => { if (rowOf(id)) act(rowOf(id), action, notes); });
+      return;
+    }
     if (busy.has(id) || leaving.has(id)) return;
-    busy.add(id);
     const values = { csrfmiddlewaretoken: document.querySelector("#act [name=csrfmiddlewaretoken]").value };
     if (notes) values.notes = notes;
     const had = row.contains(document.activeElement);
-    htmx.ajax("POST", `/alerts/${id}/${action}/`, { target: row, swap: "outerHTML", values }).finally(() => {
+    const sent = htmx.ajax("POST", `/alerts/${id}/${action}/`, { target: row, swap: "outerHTML", values });
+    busy.set(id, sent.catch(() => {}).then(() => {  // what went wrong is said by htmx's events below
       busy.delete(id);
       const now = rowOf(id);
       if (!now) return;
       restore(now);
       if (had && !now.contains(document.activeElement)) now.focus({ preventScroll: true });
-    });
+    }));
   };
   const complain = (sentence) => {
     const line = document.createElement("p");

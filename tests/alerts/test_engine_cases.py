@@ -15,6 +15,7 @@ from connectors.ingest import Ingest
 from connectors.models import OIDMapping, RawEvent
 from opsconductor import db
 from tests.line import COLD_START, LINK_DOWN, LINK_UP, assert_account_balances, buckets, interface, news, only_alert
+from tests.patience import SECONDS
 
 pytestmark = pytest.mark.anypg
 
@@ -55,7 +56,7 @@ def test_case_02_fifty_parallel_identical_first_raises_on_two_writers_are_one_ro
     def write(items):
         ingest = Ingest(application="race")
         try:
-            barrier.wait(10)
+            barrier.wait(SECONDS)
             for item in items:
                 ingest.store([item])
         except BaseException as error:  # reported by the assertion below
@@ -67,7 +68,7 @@ def test_case_02_fifty_parallel_identical_first_raises_on_two_writers_are_one_ro
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(SECONDS)
 
     assert not failures
     assert only_alert().occurrence_count == 50
@@ -581,6 +582,7 @@ def test_history_is_locked_before_its_ids_are_drawn(line):
             first.execute(insert)
             with pytest.raises(psycopg.errors.LockNotAvailable):
                 second.execute(insert)
+        second.execute("SET lock_timeout = 0")
         second.execute(insert)
 
 
@@ -619,5 +621,5 @@ def test_events_and_people_wait_for_the_same_locks(line, operator, lock):
             thread.join(0.4)
         assert done == []
     for thread in threads:
-        thread.join(10)
+        thread.join(SECONDS)
     assert sorted(done) == ["event", "person"]

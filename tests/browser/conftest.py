@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.db import connections
 
 from tests.access import person
+from tests.patience import SECONDS
 from tests.web import session_cookie, web_server
 
 CANDIDATES = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome")
@@ -35,7 +36,8 @@ def chromium() -> Iterator[Any]:
     # Playwright's loop runs in this thread, and Django would take that for asynchronous code.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        sync_api.expect.set_options(timeout=SECONDS * 1000)
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS, timeout=SECONDS * 1000)
         yield browser
         browser.close()
         connections.close_all()
@@ -77,7 +79,7 @@ def open_page(chromium: Any, server: str, committed_db: None) -> Iterator[Open]:
         if user is not None:
             context.add_cookies([{"name": "sessionid", "value": session_cookie(user), "url": server}])
         page = context.new_page()
-        page.set_default_timeout(8000)
+        page.set_default_timeout(SECONDS * 1000)
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(server + path)

@@ -17,10 +17,21 @@ from opsconductor import doorbell
 from tests.access import person
 from tests.browser.story import tell
 from tests.factories import AlertFactory
-from tests.web import free_port, web_server
+from tests.patience import until
+from tests.web import reserved_port, web_server
 
 pytestmark = pytest.mark.browser
 
+# Keeps in `seen` what the board has shown since, as "title, title (status of an ended row)".
+REMEMBER_ROWS = """() => {
+  const rows = document.getElementById("rows");
+  const status = (row) => row.querySelector("td.status").textContent.trim();
+  const end = (row) => (row.classList.contains("ended") ? ` (${status(row)})` : "");
+  const said = (row) => row.querySelector("a.what").textContent + end(row);
+  window.seen = [];
+  new MutationObserver(() => seen.push([...rows.children].map(said).join(", ")))
+    .observe(rows, { attributes: true, childList: true, subtree: true });
+}"""
 NO_OVERFLOW = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
 SCREENSHOTS = os.environ.get("SCREENSHOTS")  # a directory, to look at what the tests saw
 
@@ -86,7 +97,7 @@ def test_a_new_alert_appears_at_the_top_and_is_counted_in_the_title(open_page, o
 
     alert = raised(title="Battery almost empty", severity=Severity.CRITICAL)
 
-    row(page, alert).wait_for(timeout=2000)
+    row(page, alert).wait_for()
     assert titles(page) == ["Battery almost empty", "older"]
     assert page.title().startswith("(1) Alerts")
     assert page.locator('[data-count="severity:critical"]').inner_text() == "1"
@@ -125,7 +136,8 @@ def test_on_an_older_page_arrivals_are_announced_and_lead_to_the_first(open_page
     for number in range(60):
         AlertFactory(title=f"n{number}", occurred_at=now - timedelta(minutes=number))
     page = open_page("/alerts/", operator)
-    page.get_by_role("link", name="Older").click()
+    with page.expect_navigation():
+        page.get_by_role("link", name="Older").click()
     live(page)
     assert titles(page)[0] == "n50"
 
@@ -150,7 +162,8 @@ def test_keys_move_open_acknowledge_note_and_resolve(open_page, operator):
     assert page.evaluate("document.activeElement.id") == f"alert-{second.pk}"
     page.keyboard.press("n")
     page.locator("#note-text").fill("Called the depot.")
-    page.get_by_role("button", name="Add note").click()
+    with page.expect_response("**/note/"):
+        page.get_by_role("button", name="Add note").click()
     page.locator("#note").wait_for(state="hidden")
     page.keyboard.press("k")
     page.keyboard.press("r")
@@ -180,7 +193,8 @@ def test_search_and_key_sheet_open_by_key_and_close_with_escape(open_page, opera
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile("search=fan"))
     assert titles(page) == ["Fan failed"]
-    page.get_by_role("link", name="Remove filter search fan").click()
+    with page.expect_navigation():
+        page.get_by_role("link", name="Remove filter search fan").click()
     assert len(titles(page)) == 2
 
 
@@ -276,6 +290,7 @@ def test_a_server_that_says_nothing_for_half_a_minute_is_not_live(open_page, ope
     page = open_page("/accounts/login/", operator)
     page.route_web_socket(re.compile("/ws/alerts/"), silent)
     page.clock.install()
+    page.clock.pause_at(timezone.now() + timedelta(hours=1))  # only the test moves it from here
     page.goto(page.url.replace("/accounts/login/", "/alerts/"))
     live(page)
 
@@ -285,7 +300,7 @@ def test_a_server_that_says_nothing_for_half_a_minute_is_not_live(open_page, ope
     page.clock.run_for(3_000)
 
     page.locator("#live:not([data-state=live])").wait_for()
-    assert len(sockets) == 2
+    until(lambda: page.wait_for_timeout(20) or len(sockets) == 2)
 
 
 def test_a_resolved_row_stays_greyed_in_place_and_then_leaves(open_page, operator):
@@ -295,12 +310,11 @@ def test_a_resolved_row_stays_greyed_in_place_and_then_leaves(open_page, operato
     page.clock.install()
     page.reload()
     live(page)
+    page.evaluate(REMEMBER_ROWS)
 
     actions.resolve(alerts[1].pk, by=person("operator", username="other"))
 
-    page.locator(f"#alert-{alerts[1].pk}.leaving").wait_for()
-    assert titles(page) == ["a", "b", "c"]
-    assert "resolved" in row(page, alerts[1]).inner_text()
+    page.wait_for_function("rows => seen.includes(rows)", arg="a, b (resolved), c")
     page.clock.fast_forward(9000)
     row(page, alerts[1]).wait_for(state="detached")
     assert titles(page) == ["a", "c"]
@@ -344,21 +358,21 @@ def test_a_repeat_counts_up_in_place(open_page, operator):
 
 def test_a_server_that_restarts_is_shown_and_made_up_for(open_page, operator, committed_db):
     resolved = AlertFactory(title="old")
-    port = free_port()
-    with web_server(port=port) as url:
-        page = open_page("/alerts/", operator, server=url)
-        live(page)
-    page.locator("#live", has_text=re.compile(r"Not live since \d\d:\d\d")).wait_for()
+    with reserved_port() as port:
+        with web_server(port=port) as url:
+            page = open_page("/alerts/", operator, server=url)
+            live(page)
+            page.evaluate(REMEMBER_ROWS)  # an ended row goes after a while, maybe before we look
+        page.locator("#live", has_text=re.compile(r"Not live since \d\d:\d\d")).wait_for()
 
-    missed = raised(title="missed")
-    actions.resolve(resolved.pk, by=operator)
-    with web_server(port=port):
-        row(page, missed).wait_for(timeout=20000)
-        live(page)
+        missed = raised(title="missed")
+        actions.resolve(resolved.pk, by=operator)
+        with web_server(port=port):
+            row(page, missed).wait_for()
+            live(page)
 
-        assert titles(page) == ["missed", "old"]
-        assert "ended" in row(page, resolved).get_attribute("class")
-        page.close()  # before the server ends, or it would complain once more
+            page.wait_for_function("rows => seen.includes(rows)", arg="missed, old (resolved)")
+            page.close()  # before the server ends, or it would complain once more
     assert all("WebSocket" in text or "ERR_CONNECTION" in text for text in open_page.complaints)
     open_page.complaints.clear()
 
@@ -398,7 +412,7 @@ def test_times_are_in_the_readers_zone_and_ages_tick(open_page, operator, server
     age = row(page, alert).locator("time")
     before = age.inner_text()
 
-    assert re.fullmatch(r"\d+ s", before)
+    assert re.fullmatch(r"\d+ (s|min)", before)  # a slow machine may need a minute
     assert "Europe/Berlin" in age.get_attribute("title")
     page.wait_for_function(
         "([id, text]) => document.querySelector(`#alert-${id} time`).textContent !== text", arg=[str(alert.pk), before]
@@ -431,7 +445,8 @@ def test_without_javascript_the_board_still_filters_acts_and_pages(open_page, op
 
     assert page.locator(".notice.success").inner_text() == "Acknowledged: Fan failed"
     assert "m.ito" in row(page, alert).inner_text()
-    page.get_by_role("link", name="Acknowledged", exact=False).first.click()
+    with page.expect_navigation():
+        page.get_by_role("link", name="Acknowledged", exact=False).first.click()
     assert titles(page) == ["Fan failed"]
 
 

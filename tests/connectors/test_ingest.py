@@ -20,6 +20,7 @@ from connectors.ingest import Ingest, Stopped
 from connectors.models import IngestCount, RawEvent
 from opsconductor import db
 from tests.line import LINK_DOWN, LINK_UP, assert_account_balances, buckets, interface, only_alert
+from tests.patience import SECONDS
 
 pytestmark = pytest.mark.anypg
 
@@ -157,14 +158,14 @@ def test_two_writers_make_the_same_day_once(committed_db):
 
     def make():
         with db.connect() as conn:
-            barrier.wait(10)
+            barrier.wait(SECONDS)
             made.append(partitions.ensure_partition(conn, day))
 
     threads = [threading.Thread(target=make) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(SECONDS)
 
     assert sorted(made) == [False, True]
 
@@ -208,14 +209,14 @@ def test_two_sweeps_at_once_apply_an_event_once(line):
     barrier = threading.Barrier(2)
 
     def finish(ingest, copy):
-        barrier.wait(10)
+        barrier.wait(SECONDS)
         ingest.finish_pending(copy)
 
     threads = [threading.Thread(target=finish, args=pair) for pair in zip((line.ingest, other), copies, strict=True)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(SECONDS)
     other.close()
 
     assert only_alert().occurrence_count == 1
@@ -271,9 +272,9 @@ def test_history_is_visible_in_the_order_of_its_ids_under_concurrent_writers(lin
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(SECONDS)
     done.set()
-    reader.join(10)
+    reader.join(SECONDS)
 
     assert len(seen) == writers * each
     assert seen == sorted(AlertHistory.objects.values_list("id", flat=True))
@@ -292,7 +293,7 @@ def test_two_batches_over_the_same_problems_in_opposite_order_do_not_deadlock(li
 
     def write(order):
         ingest = Watched(application="order")
-        barrier.wait(10)
+        barrier.wait(SECONDS)
         for _ in range(8):
             ingest.store([line.item(LINK_DOWN, interface(i)) for i in order])
         ingest.close()
@@ -301,7 +302,7 @@ def test_two_batches_over_the_same_problems_in_opposite_order_do_not_deadlock(li
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(SECONDS)
 
     assert deadlocks == []
     assert set(Alert.objects.values_list("occurrence_count", flat=True)) == {16}

@@ -163,6 +163,21 @@ def test_a_title_reaches_no_attribute(source):
     assert "attribute" in check_row(row("1.3.6.1.4.1.9.1", title_template=source))["title_template"]
 
 
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("{{ 1|round(100000000, 'ceil') }}", "1.0"),
+        ("{{ 5|round(-100000000) }}", "0"),
+        ("{{ 5.678|round(1) }}", "5.7"),
+        ("{{ 5.678|round }}", "6.0"),
+    ],
+)
+def test_rounding_takes_no_time_however_many_digits_are_asked_for(source, says):
+    """Unbounded, the first two keep a listener busy for an hour."""
+    assert check_row(row("1.3.6.1.4.1.9.1", title_template=source)) == {}
+    assert matched([row("1.3.6.1.4.1.9.1", title_template=source)], "1.3.6.1.4.1.9.1").title() == says
+
+
 def test_a_title_that_fails_falls_back_to_the_alert_type():
     found = matched([row("1.3.6.1.4.1.9.1", title_template="{{ device * 3 }}")], "1.3.6.1.4.1.9.1")
 

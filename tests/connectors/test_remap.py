@@ -22,6 +22,7 @@ from notifications.dispatcher import Dispatcher
 from opsconductor import db
 from tests.access import person
 from tests.line import assert_account_balances, buckets, news
+from tests.patience import SECONDS
 
 pytestmark = pytest.mark.anypg
 
@@ -336,7 +337,7 @@ def test_a_listener_may_write_the_same_problems_meanwhile(line, monkeypatch):
     def listen(number):
         ingest = Ingest(application=f"listener {number}")
         try:
-            started.wait(10)
+            started.wait(SECONDS)
             for n in range(100):
                 ingest.store([line.item(DOWN, port(n % 5), source=f"127.0.0.{n % 2 + 1}", after=300 + number + n)])
         except Exception as error:
@@ -345,7 +346,7 @@ def test_a_listener_may_write_the_same_problems_meanwhile(line, monkeypatch):
             ingest.close()
 
     def move():
-        started.wait(10)
+        started.wait(SECONDS)
         try:
             remap(line.snapshot)
         except Exception as error:
@@ -357,7 +358,7 @@ def test_a_listener_may_write_the_same_problems_meanwhile(line, monkeypatch):
         thread.start()
     started.set()
     for thread in threads:
-        thread.join(60)
+        thread.join(SECONDS)
 
     assert errors == []
     assert buckets().get("unmapped", 0) == 0

@@ -20,7 +20,7 @@ from connectors.traps.interpret import REASONS
 from opsconductor import heartbeat
 from tests.access import person, signed_in
 from tests.factories import DeviceFactory
-from tests.line import LINK_DOWN, interface
+from tests.line import LINK_DOWN, LINK_UP, interface
 
 OURS = "1.3.6.1.4.1.99999.5.0.1"
 
@@ -90,6 +90,27 @@ def test_a_wrong_community_is_said_with_a_form_filled_in(line, engineer):
     assert "s3cret" not in page + form
 
 
+def test_a_listener_without_an_engine_is_not_blamed_on_the_user(db):
+    todo = trap_search.advice.for_refusal("v3", "10.1.2.3")
+
+    assert "log" in todo.text
+    assert not todo.url
+
+
+def test_senders_that_are_not_told_apart_are_no_source_to_let_in(db):
+    todo = trap_search.advice.for_refusal("community", "other")
+
+    assert "firewall" in todo.text
+    assert not todo.url
+
+
+def test_a_device_that_lost_its_boots_is_told_how_to_begin_anew(db):
+    todo = trap_search.advice.for_refusal("v3_replay", "10.1.2.3")
+
+    assert "approve it again" in todo.text
+    assert todo.url == "/admin/connectors/snmpengine/?q=10.1.2.3"
+
+
 @pytest.mark.parametrize("reason", [*REASONS, "something_new"])
 def test_every_reason_has_a_sentence_and_something_to_do(reason, db):
     todo = trap_search.advice.for_refusal(reason, "10.1.2.3")
@@ -143,6 +164,108 @@ def test_what_a_relay_sent_for_it_is_found_under_the_device_and_under_the_relay(
     assert outcomes("10.7.7.7") == {"opened": 1}
     assert "Some of it was sent by 127.0.0.1" in device
     assert "belong to other devices: 10.7.7.7" in relay
+
+
+@pytest.fixture
+def relays(line):
+    """A line that believes the configuration given to it."""
+    SnmpCredential.objects.create(name="everywhere", community="all", networks=["0.0.0.0/0", "::/0"])
+
+    def believe(**config):
+        Connector.objects.filter(slug="snmp_trap").update(config=config)
+        line.reload()
+
+    believe()
+    yield believe
+    SnmpCredential.objects.filter(name="everywhere").delete()
+    Connector.objects.filter(slug="snmp_trap").update(config={})
+
+
+def relayed(line, address="172.16.5.5", **options):
+    named = [("1.3.6.1.6.3.18.1.3.0", "IpAddress", address)]
+    return line.trap(OURS, named, **{"community": "all", "source": "10.1.1.1", **options})
+
+
+def test_what_an_untrusted_relay_sent_is_found_by_the_address_it_names_and_says_what_to_do(line, relays, engineer):
+    for after in range(3):
+        relayed(line, after=after)
+
+    page = look(engineer, q="172.16.5.5")
+    said = text(page)
+
+    assert "Named, but not believed" in said
+    assert "10.1.1.1 is not a trusted relay" in said
+    assert "add 10.1.1.1/32 to “trusted_relays”" in said
+    connector = Connector.objects.get(slug="snmp_trap").pk
+    assert f'href="/admin/connectors/connector/{connector}/change/"' in page
+    assert outcomes("172.16.5.5") == {"opened": 1, "repeated": 2}
+    assert "What to check" not in said
+    assert "Door open" in said
+    # From the other side: whom the relay spoke of in vain, counted once.
+    relay = look(engineer, q="10.1.1.1")
+    assert "It also names 172.16.5.5 in its traps, and is not believed." in text(relay)
+    assert "?q=172.16.5.5" in relay
+    assert outcomes("10.1.1.1") == {"opened": 1, "repeated": 2}
+
+
+def test_once_the_relay_is_trusted_its_traps_are_the_devices_and_the_old_ones_are_explained(line, relays, engineer):
+    relayed(line)
+    relays(trusted_relays=["10.0.0.0/8"])
+    relayed(line, after=1)
+
+    said = text(look(engineer, q="172.16.5.5"))
+
+    assert outcomes("172.16.5.5") == {"opened": 2}
+    assert "It is a trusted relay by now" in said
+    assert trap_search.look("172.16.5.5", "", trap_search.SPANS[0]).named_by[0].count == 1
+
+
+def test_a_relay_that_is_refused_is_found_by_the_address_it_names_too(line, relays, engineer):
+    relayed(line, community="no such")
+
+    said = text(look(engineer, q="172.16.5.5"))
+
+    assert outcomes("172.16.5.5") == {"rejected": 1}
+    assert "Refused: its community is not known" in said
+    assert "Look under 10.1.1.1." in said
+
+
+def test_the_agent_behind_a_nat_source_is_found_by_its_inner_address(line, relays, engineer):
+    relays(nat_sources=["203.0.113.0/24"])
+    line.trap(OURS, version="v1", agent_addr="192.168.1.10", community="all", source="203.0.113.5")
+
+    said = text(look(engineer, q="192.168.1.10"))
+
+    assert "203.0.113.5 is listed under “nat_sources”" in said
+
+
+def test_a_device_that_names_another_of_its_own_addresses_names_nobody_else(line, relays, engineer):
+    DeviceFactory(ip="172.16.5.5", aliases=["10.1.1.1"], name="core-1")
+    line.reload()
+    relayed(line)
+
+    for address in ("172.16.5.5", "10.1.1.1", "core-1"):
+        said = text(look(engineer, q=address))
+        assert "not believed" not in said
+        assert outcomes(address) == {"opened": 1}
+
+
+def test_an_address_that_is_nobodys_is_not_noted(line, relays):
+    for n, address in enumerate(("0.0.0.0", "127.0.0.1", "224.0.0.1", "10.1.1.1")):
+        assert relayed(line, address, after=n).data is None
+
+
+def test_clears_are_no_occurrences(line, engineer):
+    for n in range(3):
+        line.trap(LINK_DOWN, interface(3), after=n)
+    line.trap(LINK_UP, interface(3), after=4)
+
+    story = trap_search.look("127.0.0.1", "", trap_search.SPANS[0])
+    page = look(engineer, q="127.0.0.1")
+
+    assert [(m.raises, m.clears, m.alert.occurrence_count) for m in story.alerts] == [(3, 1, 3)]
+    assert "Of these events" not in page
+    assert re.search(r'<td class="num"[^>]*>3</td><td class="num"[^>]*>1</td><td class="num"[^>]*>3</td>', page)
 
 
 def test_an_oid_alone_is_looked_for_in_the_journal_in_both_its_forms(line, engineer):
@@ -229,12 +352,13 @@ def test_the_indexes_serve_it(line):
     with connection.cursor() as cur:
         cur.execute("SET LOCAL enable_seqscan = off")
         since = timezone.now() - timedelta(hours=1)
-        given: list[Any] = [["127.0.0.1"], since, 9]
-        cur.execute("EXPLAIN " + trap_search._BY_ADDRESS, [*given, *given, 9])
+        given: list[Any] = [["127.0.0.1"], since, 9] * 3
+        cur.execute("EXPLAIN " + trap_search._BY_ADDRESS, [*given, 9])
         plan = "\n".join(row[0] for row in cur.fetchall())
 
     assert re.search(r"source_received_at_idx", plan)
     assert re.search(r"device_ip_received_at_idx", plan)
+    assert re.search(r"expr_received_at_idx", plan)
 
 
 @pytest.mark.parametrize(("role", "status"), [("viewer", 403), ("operator", 403), ("admin", 200)])

@@ -5,9 +5,12 @@ import re
 import signal
 import subprocess
 import sys
-import time
+import urllib.error
 import urllib.request
 from pathlib import Path
+
+from opsconductor import process
+from tests.patience import SECONDS, until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -20,29 +23,32 @@ class System:
         self.log = self.var.with_suffix(".log")
         command = [program] if program else [sys.executable, str(ROOT / "manage.py"), "up"]
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(
+            self.process = process.spawn(  # it stops when we die, and takes its children along
                 [*command, "--port", "0", "--trap-port", "0", *arguments],
+                death_signal=signal.SIGTERM,
                 env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                output=log,
             )
 
     @property
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def wait_for(self, pattern: str, seconds: float = 60) -> re.Match[str]:
+    def wait_for(self, pattern: str) -> re.Match[str]:
         """The first match of the pattern in what the system said; fails when it ends or takes too long."""
-        deadline = time.monotonic() + seconds
-        while not (found := re.search(pattern, self.output)):
-            assert self.process.poll() is None, self.output
-            assert time.monotonic() < deadline, f"no {pattern!r} in:\n{self.output}"
-            time.sleep(0.05)
-        return found
 
-    def wait_until_ready(self, seconds: float = 90) -> "System":
-        self.wait_for("First page after", seconds)
+        def found() -> re.Match[str] | None:
+            running = self.process.poll() is None  # asked first: what it said last may be it
+            match = re.search(pattern, self.output)
+            assert match or running, self.output
+            return match
+
+        match = until(found, lambda: f"no {pattern!r} in:\n{self.output}", pause=0.05)
+        assert match
+        return match
+
+    def wait_until_ready(self) -> "System":
+        self.wait_for("First page after")
         return self
 
     @property
@@ -58,27 +64,29 @@ class System:
         return self.wait_for(r"admin with the password (\S+)")[1]
 
     def get(self, path: str) -> int:
-        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
-            return int(answer.status)
+        """The status of the answer. A connection that is refused fails."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=SECONDS) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
 
     def pids(self) -> dict[int, str]:
         """Every process of this system: pid -> command line."""
         return family(self.var)
 
-    def child(self, words: str, *, other_than: int = 0, seconds: float = 40) -> int:
+    def child(self, words: str, *, other_than: int = 0) -> int:
         """The pid of the child whose command line holds the words."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            for pid, line in self.pids().items():
-                if words in line and pid != other_than:
-                    return pid
-            time.sleep(0.05)
-        raise AssertionError(f"no process {words!r} in:\n{self.output}")
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = 20) -> int:
+        def pid() -> int | None:
+            return next((pid for pid, line in self.pids().items() if words in line and pid != other_than), None)
+
+        return until(pid, lambda: f"no process {words!r} in:\n{self.output}", pause=0.05) or 0
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(seconds)
+        return self.process.wait(SECONDS)
 
     def end(self) -> None:
         """Whatever the state: nothing may stay behind after a test."""
@@ -87,6 +95,7 @@ class System:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        until(lambda: not self.pids())
         self.log.unlink(missing_ok=True)
 
 

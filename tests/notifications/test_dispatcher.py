@@ -19,6 +19,7 @@ from notifications.models import DispatcherCursor
 from opsconductor import db
 from opsconductor.models import Heartbeat
 from tests.line import COLD_START, LINK_DOWN, interface, news, only_alert
+from tests.patience import SECONDS, until
 
 pytestmark = pytest.mark.anypg
 
@@ -32,17 +33,8 @@ def running():
         yield dispatcher
     finally:
         dispatcher.stop()
-        thread.join(10)
+        thread.join(SECONDS)
         assert not thread.is_alive()
-
-
-def until(condition, seconds: float = 8.0):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not happen in time")
 
 
 def test_it_expires_stateless_alerts_says_it_lives_and_follows_the_history(line):
@@ -62,7 +54,7 @@ def test_it_forgets_old_tombstones_and_informs(line):
     Tombstone.objects.create(fingerprint="0" * 64, cleared_at=old, expires_at=old)
     InformSeen.objects.create(source="127.0.0.1", port=1, request_id=1, payload_hash="x", seen_at=old)
     fresh = InformSeen.objects.create(
-        source="127.0.0.1", port=2, request_id=1, payload_hash="x", seen_at=datetime.now(UTC)
+        source="127.0.0.1", port=2, request_id=1, payload_hash="x", seen_at=datetime.now(UTC) + timedelta(hours=1)
     )
 
     with running():
@@ -88,7 +80,7 @@ def test_two_dispatchers_read_every_row_once(line, monkeypatch):
     read = [0, 0]
 
     def go(number):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + SECONDS
         while readers[number].sequence < 100 and time.monotonic() < deadline:
             read[number] += readers[number].read_history()
         readers[number]._connection().close()
@@ -97,7 +89,7 @@ def test_two_dispatchers_read_every_row_once(line, monkeypatch):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(15)
+        thread.join(SECONDS + 10)
 
     assert sum(read) == 100
     assert DispatcherCursor.objects.get().sequence == 100
@@ -128,14 +120,14 @@ def test_expiry_in_two_processes_at_once_happens_once(line):
 
     def expire():
         with db.connect() as conn:
-            barrier.wait(5)
+            barrier.wait(SECONDS)
             counts.append(timers.expire(conn, when))
 
     threads = [threading.Thread(target=expire) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(SECONDS)
 
     assert sum(counts) == 29
     assert AlertHistory.objects.filter(action="expired").count() == 29

@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import psycopg
@@ -14,6 +13,7 @@ import pytest
 from opsconductor import embedded, env, process, servers
 from opsconductor.embedded import StartError
 from tests.helpers.system import ROOT, bare_environment, family
+from tests.patience import SECONDS, until
 
 
 @pytest.fixture
@@ -81,8 +81,7 @@ def test_killed_server_leaves_no_busy_backend_in_the_way(var, database):
             ],
             stderr=subprocess.DEVNULL,
         )
-        while one(session, "SELECT count(*) FROM pg_stat_activity WHERE state = 'active'") != 2:
-            time.sleep(0.02)
+        until(lambda: one(session, "SELECT count(*) FROM pg_stat_activity WHERE state = 'active'") == 2)
 
     os.kill(database.process.pid, signal.SIGKILL)
     database.process.wait()
@@ -90,7 +89,7 @@ def test_killed_server_leaves_no_busy_backend_in_the_way(var, database):
 
     with connect(var) as session:
         assert session.execute("SELECT answer FROM kept").fetchone() == (42,)
-    busy.wait(10)
+    busy.wait(SECONDS)
 
 
 def test_stale_lock_file_with_the_pid_of_another_process(var, database):
@@ -145,10 +144,10 @@ def test_valkey_is_reachable_on_its_socket_and_keeps_nothing(var):
     server.start()
     try:
         with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(SECONDS)
             client.connect(str(server.socket_path))
-            client.sendall(b"CONFIG GET save\r\nCONFIG GET port\r\n")
-            time.sleep(0.1)
-            answer = client.recv(1000)
+            client.sendall(b"CONFIG GET save\r\nCONFIG GET port\r\nQUIT\r\n")
+            answer = b"".join(iter(lambda: client.recv(1000), b""))
     finally:
         server.stop()
 
@@ -189,20 +188,17 @@ def test_parent_killed_takes_the_servers_along(var):
     code = f"""
 import time; from pathlib import Path; from opsconductor import servers
 for kind in (servers.PostgreSQL, servers.Valkey): kind(Path({str(var)!r})).start()
-print("up", flush=True); time.sleep(60)
+print("up", flush=True); time.sleep(3600)
 """
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=bare_environment(var), stdout=subprocess.PIPE)
     assert parent.stdout
     assert parent.stdout.readline() == b"up\n"
-    assert len(family(var)) > 3
+    until(lambda: len(family(var)) > 3)
 
     parent.kill()
     parent.wait()
 
-    deadline = time.monotonic() + 10
-    while family(var):
-        assert time.monotonic() < deadline, family(var)
-        time.sleep(0.05)
+    until(lambda: not family(var), lambda: f"still there: {family(var)}")
 
 
 def test_commands_without_database_url_share_servers_that_end_with_the_last(var):
@@ -225,10 +221,7 @@ def test_commands_without_database_url_share_servers_that_end_with_the_last(var)
 
     assert b"(7,)" in second.communicate(b"\n")[0]
     assert (first.returncode, second.returncode) == (0, 0)
-    deadline = time.monotonic() + 10
-    while family(var):
-        assert time.monotonic() < deadline, family(var)
-        time.sleep(0.05)
+    until(lambda: not family(var), lambda: f"still there: {family(var)}")
 
 
 def test_pg_bin_without_programs_is_refused(monkeypatch, tmp_path):

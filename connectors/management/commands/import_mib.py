@@ -43,6 +43,7 @@ class Command(BaseCommand):
         self._show(review, options)
         writes = [p for p in review.proposals if p.state in ("new", "changed") or (options["replace"] and p.difference)]
         names = sum(1 for o in review.objects if o.kind)
+        refused = 0
         if options["dry_run"]:
             self.stdout.write("Nothing was saved (--dry-run).")
         elif not writes and not names:
@@ -53,11 +54,13 @@ class Command(BaseCommand):
                 f"Saved {saved.created} new and {saved.changed} changed mappings, and {saved.objects} names of objects."
             )
             for sentence in saved.refused:
-                self.stderr.write(sentence)
+                self.stderr.write(f"Error: {sentence}")
+            refused = len(saved.refused)
         else:
             self.stdout.write("Nothing was saved.")
-        if review.errors:
-            raise CommandError(f"Something is missing: errors above: {len(review.errors)}.")
+        missing = len(review.errors) + refused
+        if missing:
+            raise CommandError(f"Something is missing: errors above: {missing}.")
 
     def _agreed(self, rows: int, names: int) -> bool:
         if not sys.stdin.isatty():
@@ -71,8 +74,8 @@ class Command(BaseCommand):
                 self.stderr.write(f"Error: {problem}")
             elif not options["quiet_notes"]:
                 self.stdout.write(f"Note: {problem}")
-        if review.sources:
-            self.stdout.write(f"Read: {', '.join(review.sources)}.")
+        for name, gave in review.by_source():
+            self.stdout.write(f"Read {name}: {gave}.")
         if not review.proposals:
             self.stdout.write("No traps are defined there.")
             return
@@ -83,8 +86,8 @@ class Command(BaseCommand):
             self.stdout.write("  ".join(str(c)[:w].ljust(w) for c, w in zip(cells, widths, strict=True)).rstrip())
         for proposal in review.proposals:
             if proposal.difference and (options["replace"] or proposal.state == "changed"):
-                for name, (theirs, ours) in proposal.difference.items():
-                    self.stdout.write(f"  {proposal.row['mib_object']}: {name} {theirs!r} -> {ours!r}")
+                for name, theirs, ours in proposal.told():
+                    self.stdout.write(f"  {proposal.row['mib_object']}: {name} {theirs} -> {ours}")
         counted = proposals.counts(review)
         told = {"new": "new", "changed": "changed", "same": "as before", "kept": "already mapped"}
         self.stdout.write(", ".join(f"{counted[state]} {text}" for state, text in told.items() if counted[state]) + ".")

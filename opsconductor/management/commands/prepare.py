@@ -16,7 +16,8 @@ from opsconductor import env
 from opsconductor.embedded import StartError
 
 OLDEST_POSTGRESQL = 15
-CONNECT_SECONDS = 5
+CONNECT_SECONDS = 15
+POOL_SECONDS = 60  # nobody waits for a page: a machine that is slow to start gets the time it needs
 LOCK = 0x6F70735F  # advisory: two hosts that start together migrate one after the other
 
 
@@ -26,6 +27,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         check_redis()
+        connection.settings_dict["OPTIONS"]["pool"].update(timeout=POOL_SECONDS)
         with check_database() as guard:
             guard.execute("SELECT pg_advisory_lock(%s)", [LOCK])
             self.migrate()

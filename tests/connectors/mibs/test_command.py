@@ -78,7 +78,7 @@ def test_edited_rows_stay_unless_replace_is_given(tmp_path):
     assert OIDMapping.objects.get(oid_pattern="1.3.6.1.4.1.64999.0.1").alert_type == "mine"
 
     out, _, _ = run(str(tmp_path / "a.txt"), "--yes", "--replace")
-    assert "alert_type 'mine' -> 'fan_failed'" in out
+    assert "alert type mine -> fan_failed" in out
     assert OIDMapping.objects.get(oid_pattern="1.3.6.1.4.1.64999.0.1").alert_type == "fan_failed"
 
 

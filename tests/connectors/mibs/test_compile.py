@@ -9,6 +9,7 @@ import pytest
 from connectors.mibs import source, worker
 from connectors.mibs.compile import Compiled, compile_modules
 from tests.connectors.mibs.texts import FANS, HEAD, TABLE, mib, notification
+from tests.patience import SECONDS
 
 
 def compiled(*texts: str, stored: dict[str, dict[str, str]] | None = None) -> Compiled:
@@ -252,7 +253,7 @@ class TestWorker:
         assert len(compile_modules(modules).notifications) == 4
 
     def test_what_takes_too_long_is_stopped_and_the_next_file_is_read(self, monkeypatch):
-        slow = "import sys, time\nfor line in sys.stdin:\n    time.sleep(60)\n"
+        slow = "import sys, time\nfor line in sys.stdin:\n    time.sleep(3600)\n"
         reader = worker.Reader(0.2, [sys.executable, "-c", slow])
 
         with pytest.raises(worker.TooSlow):
@@ -260,12 +261,12 @@ class TestWorker:
 
         assert reader.process is None
         reader.command = worker.Reader().command
-        reader.file_seconds = 20
+        reader.file_seconds = SECONDS
         assert reader.read(FANS, "fans.txt")[0]["name"] == "ACME-MIB"
         reader.stop()
 
     def test_a_child_that_dies_is_reported_and_replaced(self):
-        reader = worker.Reader(5, [sys.executable, "-c", "import sys; sys.stdin.readline(); sys.exit(3)"])
+        reader = worker.Reader(SECONDS, [sys.executable, "-c", "import sys; sys.stdin.readline(); sys.exit(3)"])
 
         with pytest.raises(worker.Broken, match="ended"):
             reader.read(FANS, "x.txt")

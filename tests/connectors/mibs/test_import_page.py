@@ -267,3 +267,141 @@ def test_who_imported_what_is_in_the_log(admin):
     admin.post(address, form_of(admin, address))
 
     assert LogEntry.objects.filter(change_message="Imported.", user__username="root").count() == 4
+
+
+def test_what_others_changed_meanwhile_is_not_written_over_unseen(admin):
+    """The trap was new when the page was shown; a colleague maps it before it is saved."""
+    address = uploaded(admin, file(FANS))
+    data = form_of(admin, address)
+    OIDMapping.objects.create(oid_pattern="1.3.6.1.4.1.64999.0.1", alert_type="theirs", origin="edited")
+
+    answer = admin.post(address, data)
+    page = answer.content.decode()
+
+    assert answer.status_code == 422
+    assert "Its mapping was changed since this page was shown" in page
+    assert "<del>theirs</del> <ins>fan_failed</ins>" in page
+    assert OIDMapping.objects.get(oid_pattern="1.3.6.1.4.1.64999.0.1").alert_type == "theirs"
+    failed = number_of(admin, address, "acmeFanFailed")
+    again = form_of(admin, address, **{f"pick-{failed}": "1"})
+    assert admin.post(address, again).status_code == 302
+    assert OIDMapping.objects.get(oid_pattern="1.3.6.1.4.1.64999.0.1").alert_type == "fan_failed"
+
+
+def test_a_button_pressed_twice_saves_once_and_is_no_conflict(admin):
+    address = uploaded(admin, file(FANS))
+    data = form_of(admin, address)
+
+    for _ in range(2):
+        answer = admin.post(address, data, follow=True)
+
+    assert answer.status_code == 200
+    assert "Saved 0 new and 0 changed mappings" in answer.content.decode()
+    assert OIDMapping.objects.filter(origin="imported").count() == 4
+
+
+def test_after_going_back_the_page_shows_what_was_saved(admin):
+    address = uploaded(admin, file(FANS))
+    failed = number_of(admin, address, "acmeFanFailed")
+    admin.post(address, form_of(admin, address, **{f"alert_type-{failed}": "fan_stopped"}))
+
+    page = admin.get(address).content.decode()
+
+    assert 'value="fan_stopped"' in page
+    assert "4 as imported before" in page
+
+
+def test_what_a_person_writes_holds_for_the_conditions_of_an_event_file_too(admin):
+    """They carry the type and severity of their event; left as they were, the review would change nothing."""
+    address = uploaded(admin, file(SNMPTT, "snmptt.conf"))
+    door = number_of(admin, address, "acmeDoor")
+
+    admin.post(address, form_of(admin, address, **{f"alert_type-{door}": "gate_open", f"severity-{door}": "critical"}))
+
+    first, *others = OIDMapping.objects.get(mib_object="acmeDoor").conditions
+    assert (first["alert_type"], first["severity"]) == ("gate_open", "critical")
+    assert [(c["alert_type"], c["severity"]) for c in others] == [("door_closed", "info")]
+
+
+def test_a_made_up_name_never_replaces_a_name_of_a_mib(admin):
+    MibObject.objects.create(
+        oid="1.3.6.1.4.1.64999.9.1", name="acmeDoorState", mib_name="ACME-MIB", kind="column", unit="doors"
+    )
+
+    address = uploaded(admin, file(OPENNMS, "acme.xml"))
+    admin.post(address, form_of(admin, address))
+
+    stored = MibObject.objects.get(oid="1.3.6.1.4.1.64999.9.1")
+    assert (stored.name, stored.mib_name, stored.kind, stored.unit) == ("acmeDoorState", "ACME-MIB", "column", "doors")
+    assert stored.enum == {"1": "on"}
+
+
+def test_changed_conditions_are_shown_in_words_and_only_where_they_differ(admin):
+    from connectors.mibs import proposals
+
+    address = uploaded(admin, file(FANS))
+    admin.post(address, form_of(admin, address))
+    row = OIDMapping.objects.get(mib_object="acmeFanStateChange")
+    kept, *others = row.conditions
+    OIDMapping.objects.filter(pk=row.pk).update(
+        conditions=[kept, {"oid": "acmeFanState", "op": "gt", "value": 7, "severity": "minor"}]
+    )
+
+    page = admin.get(uploaded(admin, file(FANS))).content.decode()
+
+    assert "<del>acmeFanState above 7: minor</del>" in page
+    for condition in others:
+        assert proposals.condition_text(condition) in page
+    differing = page[page.index("<del>acmeFanState above") :]
+    assert proposals.condition_text(kept) not in differing[: differing.index("</ins>")]
+
+
+def test_what_each_module_gave_is_listed(admin):
+    page = admin.get(uploaded(admin, file(FANS), file(SNMPTT, "snmptt.conf"))).content.decode()
+
+    assert "Modules and files that were read (2)" in page
+    assert re.search(r"<b>ACME-MIB</b> \d traps?, 5 names", page)
+    assert re.search(r"<b>snmptt.conf</b> \d traps, \d+ remarks", page)
+
+
+def test_without_the_cache_it_is_said_and_no_error_page(admin, monkeypatch):
+    import redis
+
+    address = uploaded(admin, file(FANS))
+
+    def away(*args, **kwargs):
+        raise redis.ConnectionError("Connection refused")
+
+    monkeypatch.setattr(kept.cache, "set", away)
+    monkeypatch.setattr(kept.cache, "get", away)
+    for answer in (admin.post("/mappings/import/", {"files": [file(FANS)]}), admin.get(address)):
+        assert answer.status_code == 503
+        assert "The cache does not answer" in answer.content.decode()
+
+
+def test_more_problems_than_anybody_reads_are_cut(admin, monkeypatch):
+    monkeypatch.setattr(views_import, "PROBLEMS_SHOWN", 3)
+    files = [file("not a mib", f"{n}.txt") for n in range(9)]
+
+    page = admin.get(uploaded(admin, *files)).content.decode()
+
+    assert page.count("is neither a MIB") == 3
+    assert "The first 3 are shown." in page
+
+
+@pytest.mark.parametrize("token", ["a", "A" * 200, "0-0_0"])
+def test_any_address_of_a_review_is_answered(admin, token):
+    assert admin.get(f"/mappings/import/{token}/").status_code == 302
+    assert admin.post(f"/mappings/import/{token}/", {"pick-0": "1"}).status_code == 302
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "a" * 300, "näme\u202e.txt", "x\ny.txt"])
+def test_any_name_of_a_file_is_answered(admin, name):
+    assert admin.get(uploaded(admin, file("nothing", name))).status_code == 200
+
+
+def test_too_many_files_are_told_on_a_page_of_ours(admin):
+    answer = admin.post("/mappings/import/", {"files": [file(b"x", f"{n}.txt") for n in range(251)]})
+
+    assert answer.status_code == 400
+    assert "as one zip archive" in answer.content.decode()

@@ -274,3 +274,33 @@ class TestSaving:
         result = compile_modules(source.read(child, "later.txt"), proposals.stored_names())
 
         assert [n.oid for n in result.notifications] == ["1.3.6.1.4.1.64999.0.1"]
+
+
+def test_a_protocol_that_is_still_trying_is_not_up():
+    """bgpPeerState: active is one step before opensent, and nothing to end an alert with."""
+    states = {"1": "idle", "2": "connect", "3": "active", "4": "opensent", "5": "openconfirm", "6": "established"}
+
+    assert guess.states(states) == ([6], [1])
+    assert guess.states({"1": "active", "2": "inactive"}) == ([1], [2])
+
+
+def test_one_table_says_how_vendors_are_spelt():
+    assert proposals.vendor_of("1.3.6.1.4.1.705.1.11") == "eaton"
+    assert proposals.vendor_of("1.3.6.1.4.1.25461.2") == "palo-alto"
+    assert proposals.vendor_of("1.3.6.1.6.3.1.1.5.3") == ""
+
+
+@pytest.mark.parametrize(
+    ("condition", "text"),
+    [
+        ({"oid": "fanState", "op": "in", "value": [1, 2], "severity": "critical"}, "fanState is 1, 2: critical"),
+        ({"oid": "a", "op": "eq", "value": 0, "is_clear": True}, "a is 0: ends it"),
+        ({"oid": "a", "op": "lt", "value": 0, "is_clear": True, "clears": ["x", "y"]}, "a below 0: ends x, y"),
+        (
+            {"oid": "a", "op": "gt", "value_oid": "b", "and": [{"oid": "c", "op": "regex", "value": "z"}]},
+            "a above b and c matches z: as the row says",
+        ),
+    ],
+)
+def test_conditions_are_shown_in_words(condition, text):
+    assert proposals.condition_text(condition) == text

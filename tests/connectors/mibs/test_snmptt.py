@@ -70,3 +70,17 @@ def test_what_has_no_counterpart_is_named_with_its_line():
 def test_kind_is_told_by_content():
     assert snmptt.looks_like(SNMPTT)
     assert not snmptt.looks_like("EVENT nothing")
+
+
+def test_a_description_without_its_end_swallows_no_event():
+    text = (
+        'EVENT acmeOne .1.3.6.1.4.1.64999.0.1 "Status" MAJOR\nFORMAT One\nSDESC\nAbout one.\n'
+        'EVENT acmeTwo .1.3.6.1.4.1.64999.0.2 "Status" MAJOR\nFORMAT Two\n'
+    )
+
+    review = snmptt.read(text, "snmptt.conf")
+
+    assert [p.row["mib_object"] for p in review.proposals] == ["acmeOne", "acmeTwo"]
+    assert [str(n) for n in review.notes] == [
+        "snmptt.conf line 3 SDESC has no EDESC behind it; the description was taken to end before the next EVENT."
+    ]

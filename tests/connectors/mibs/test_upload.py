@@ -98,3 +98,82 @@ def test_different_kinds_come_together_in_one_review():
     assert len({p.key for p in review.proposals}) == len(review.proposals)
     assert any("is also in" in str(n) for n in review.notes)
     assert any("e is neither a MIB" in str(n) for n in review.notes)
+
+
+def lying(data: bytes, size: int) -> bytes:
+    """The same archive, whose directory says that everything in it is that small."""
+    changed = bytearray(data)
+    at = changed.find(b"PK\x01\x02")
+    while at >= 0:
+        changed[at + 24 : at + 28] = size.to_bytes(4, "little")
+        at = changed.find(b"PK\x01\x02", at + 4)
+    return bytes(changed)
+
+
+def test_an_archive_of_bombs_is_left_after_the_limit_even_when_all_are_refused(monkeypatch):
+    """Refused for their size or their kind, they are work all the same."""
+    binary = archive({f"{i}.bin": b"\0" * 300_000 for i in range(200)})
+    large = archive({f"{i}.txt": b" " * (upload.FILE_BYTES + 9) for i in range(30)})
+    monkeypatch.setattr(upload, "TOTAL_BYTES", 1_000_000)
+    opened = []
+    original = zipfile.ZipFile.open
+
+    def counted(self, *args, **options):
+        opened.append(args)
+        return original(self, *args, **options)
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", counted)
+
+    found = gathered(binary=binary, large=large)
+
+    assert found.texts == []
+    assert len(opened) <= 5
+    assert any("binary has more in it than can be read at once" in line for line in told(found))
+
+
+def test_a_directory_that_lies_about_sizes_is_not_believed(monkeypatch):
+    monkeypatch.setattr(upload, "TOTAL_BYTES", 5_000_000)
+    bomb = lying(archive({f"{i}.txt": b" " * (upload.FILE_BYTES * 2) for i in range(20)}), 100)
+
+    found = gathered(bomb=bomb)
+
+    assert found.unpacked <= 5_000_000 + upload.FILE_BYTES + 1
+    assert sum(len(t.text) for t in found.texts) <= 2_000
+
+
+def test_an_archive_of_very_many_files_is_not_listed_to_its_end(monkeypatch):
+    monkeypatch.setattr(upload, "MEMBERS_MAX", 50)
+
+    found = gathered(many=archive({f"{i}.zip": archive({}) for i in range(500)}))
+
+    assert len(told(found)) == 51
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_archive_is_refused_and_never_an_error(compression):
+    import random
+
+    chance = random.Random(compression)
+    whole = archive({"a.txt": FANS, "b.txt": SNMPTT}, compression)
+
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for _ in range(chance.randint(1, 8)):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        found = gathered(x=bytes(damaged))
+        assert len(found.texts) <= 2
+
+
+def test_characters_no_row_can_hold_do_not_come_in():
+    assert upload.decoded(b"a" * 5_000 + b"\0b") == "a" * 5_000 + " b"
+
+
+@pytest.mark.django_db
+def test_no_kind_of_file_is_read_beyond_the_time_of_an_upload():
+    found = gathered(**{f"{i}.conf": SNMPTT.encode() for i in range(3)})
+
+    review = upload.review(found, total_seconds=-1.0)
+
+    assert review.proposals == []
+    assert len(review.errors) == 3
+    assert "had passed. Import fewer files at once." in str(review.errors[0])

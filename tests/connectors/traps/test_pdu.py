@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from connectors.traps import ber
 from tests.connectors.traps import wire
+from tests.patience import SECONDS
 
 ROOT = Path(__file__).resolve().parents[3]
 FIXTURES = Path(os.environ.get("OPSCONDUCTOR_FIXTURES") or ROOT.parent / "shared" / "fixtures")
@@ -446,7 +447,7 @@ def test_whatever_pysnmp_encodes_is_read_as_it_was_meant(sent: wire.Sent) -> Non
 def receiver() -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
-        sock.settimeout(20)
+        sock.settimeout(SECONDS)
         yield sock
 
 
@@ -487,7 +488,7 @@ def test_net_snmps_v1_trap_is_read(receiver: socket.socket) -> None:
 
     notification = ber.parse(receiver.recv(65_535))
 
-    assert sender.wait(20) == 0
+    assert sender.wait(SECONDS) == 0
     assert (notification.version, notification.trap_oid) == ("v1", "1.3.6.1.4.1.534.1.11.4.1.0.3")
     assert (notification.agent_addr, notification.uptime) == ("192.0.2.10", 12_345)
     assert notification.varbinds == NET_SNMP_READS
@@ -501,7 +502,7 @@ def test_net_snmps_v2c_trap_is_read(receiver: socket.socket) -> None:
 
     notification = ber.parse(receiver.recv(65_535))
 
-    assert sender.wait(20) == 0
+    assert sender.wait(SECONDS) == 0
     assert (notification.version, notification.trap_oid, notification.uptime) == ("v2c", LINK_DOWN, 77)
     assert notification.varbinds == [*NET_SNMP_READS, ("1.3.6.1.4.1.9.10", "Counter64", 2**64 - 1)]
     assert not notification.confirmed
@@ -510,13 +511,13 @@ def test_net_snmps_v2c_trap_is_read(receiver: socket.socket) -> None:
 @pytest.mark.peer
 @needs_snmptrap
 def test_net_snmp_takes_our_response_to_its_inform(receiver: socket.socket) -> None:
-    sender = snmptrap(receiver, "-v2c", "-Ci", "-t", "10", "-r", "0", after=("77", LINK_DOWN, *NET_SNMP_VARBINDS))
+    sender = snmptrap(receiver, "-v2c", "-Ci", "-t", "60", "-r", "0", after=("77", LINK_DOWN, *NET_SNMP_VARBINDS))
     datagram, address = receiver.recvfrom(65_535)
     notification = ber.parse(datagram)
 
     receiver.sendto(ber.response_to(datagram, notification), address)
 
-    assert sender.wait(20) == 0
+    assert sender.wait(SECONDS) == 0
     assert notification.confirmed
     assert notification.varbinds == NET_SNMP_READS
 
@@ -530,4 +531,4 @@ def test_net_snmp_goes_on_waiting_when_the_response_is_to_another_request(receiv
 
     receiver.sendto(ber.response_to(other, ber.parse(other)), address)
 
-    assert sender.wait(20) == 1
+    assert sender.wait(SECONDS) == 1
