@@ -232,7 +232,7 @@ class Supervisor:
         patience = self.signals
         deadline = time.monotonic() + seconds
         for child in children:
-            if child.process:
+            if child.process and child.process.poll() is None:  # else its number may be somebody else's by now
                 process.send(child.process.pid, child.stop_signal)
         forced = False
         while any(child.process and child.process.poll() is None for child in children):

@@ -21,6 +21,7 @@ WRITTEN = (
     "connectors_rawevent",
     "connectors_ingestcount",
     "connectors_informseen",
+    "connectors_mibobject",
     "notifications_dispatchercursor",
     "opsconductor_heartbeat",
     "opsconductor_apikey",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -62,7 +61,7 @@ def web_server(*, redis_url: str | None = None, port: int = 0, **environment: st
         until(lambda: _answers(f"{address}/healthz/live", server), "daphne did not answer")
         yield address
     finally:
-        process.send(server.pid, signal.SIGTERM)
+        server.terminate()
         try:
             server.wait(SECONDS)
         except subprocess.TimeoutExpired:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.models import MibObject, OIDMapping
+from connectors.models import OIDMapping
 from tests.access import person
 from tests.connectors.mibs.texts import FANS, mib, notification
 
@@ -35,7 +35,6 @@ def imported():
     OIDMapping.objects.create(oid_pattern="1.3.6.1.4.1.64999.2", alert_type="mine", origin="edited")
     yield lambda: set(OIDMapping.objects.filter(origin="imported").values_list("alert_type", flat=True))
     OIDMapping.objects.filter(oid_pattern__startswith="1.3.6.1.4.1.64999.").delete()
-    MibObject.objects.filter(oid__startswith="1.3.6.1.4.1.64999").delete()
 
 
 def shot(page, name: str) -> None:
