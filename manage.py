@@ -14,6 +14,7 @@ WITHOUT_DATABASE = {
     "findstatic",
     "help",
     "makemessages",
+    "send_event",
     "spectacular",
     "startapp",
     "startproject",

@@ -127,6 +127,8 @@ def _raise(event: NormalizedAlert, key: str, plan: Plan, policy: Policy, new_id:
         return Decision(Outcome.LATE, episode.id if episode else None, key)
     elif episode is not None and _last_word(episode) > event.t:
         return Decision(Outcome.LATE, episode.id, key)
+    elif event.withheld:
+        return Decision(Outcome.RATE_LIMITED, episode.id if episode else None, key)
     elif (
         episode is not None and episode.resolved_at is not None and event.t - episode.resolved_at < policy.reopen_window
     ):

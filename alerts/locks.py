@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from alerts.fingerprints import lock_keys
+from opsconductor import pgtext
 
 # Class of the two-int locks; 2 is the history sequence, taken by the trigger of migration 0002.
 LOCK_CLASS = 8632
@@ -24,6 +25,7 @@ class Cursor(Protocol):
     def execute(self, query: str, params: Any = None, /) -> Any: ...
     def fetchall(self) -> list[Any]: ...
     def fetchone(self) -> Any: ...
+    def copy(self, statement: str, /) -> Any: ...
 
 
 def lock_reach(cur: Cursor, *, exclusive: bool = False) -> None:
@@ -40,4 +42,4 @@ def lock_fingerprints(cur: Cursor, fingerprints: Iterable[str]) -> None:
     keys = lock_keys(fingerprints)
     if len(keys) > MAX_FINGERPRINTS:
         raise ValueError(f"{len(keys)} fingerprints in one transaction; at most {MAX_FINGERPRINTS} may be locked")
-    cur.execute("SELECT count(pg_advisory_xact_lock(k)) FROM unnest(%s::bigint[]) AS k", (keys,))
+    cur.execute("SELECT count(pg_advisory_xact_lock(k)) FROM unnest(%s::bigint[]) AS k", (pgtext.array(keys),))

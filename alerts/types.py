@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,7 +17,8 @@ class NormalizedAlert:
 
     device_key is the canonical text of the device's primary address; `t` is the effective time of the event
     (its own time when the source is trusted for time, else the receive time); severity is the integer of
-    `choices.Severity`; clears lists the alert types a clear ends, empty means its own.
+    `choices.Severity`; clears lists the alert types a clear ends, empty means its own. raw_data may be a function that
+    makes it: of repeats, most events, it is never asked for. `withheld` opens nothing: its source is above its rate.
     """
 
     source_system: str
@@ -39,8 +41,42 @@ class NormalizedAlert:
     ttl_minutes: int | None = None
     source_alert_id: str = ""
     tags: list[str] = field(default_factory=list)
-    raw_data: dict[str, Any] = field(default_factory=dict)
+    raw_data: dict[str, Any] | Callable[[], dict[str, Any]] = field(default_factory=dict)
     unmapped: bool = False
+    withheld: bool = False
+
+    def again(self, received_at: datetime, raw_data: Callable[[], dict[str, Any]]) -> NormalizedAlert:
+        """The same said once more, by a source whose events carry no time of their own."""
+        return NormalizedAlert(
+            self.source_system,
+            self.connector_id,
+            self.identity_scope,
+            self.device_key,
+            self.device_ip,
+            self.device_name,
+            self.device_id,
+            self.alert_type,
+            self.component,
+            self.category,
+            self.severity,
+            self.is_clear,
+            received_at,
+            received_at,
+            self.title,
+            self.message,
+            self.clears,
+            self.ttl_minutes,
+            self.source_alert_id,
+            self.tags,
+            raw_data,
+            self.unmapped,
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """What the alert's page shows of the event as it came; JSON-safe."""
+        if callable(self.raw_data):
+            self.raw_data = self.raw_data()
+        return self.raw_data
 
 
 @dataclass(slots=True)

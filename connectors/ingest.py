@@ -8,12 +8,15 @@ of its COMMIT: the server is asked what became of the transaction before anythin
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString, NamedTuple
+from uuid import UUID
 
 import psycopg
 from psycopg import errors
@@ -47,62 +50,136 @@ ON CONFLICT (source, port, request_id, payload_hash) DO UPDATE SET seen_at = EXC
 RETURNING source, port, request_id, payload_hash"""
 
 
+# A spool is read in one direction.
+_PLACE = """
+INSERT INTO connectors_spoolprogress AS p (spool, position, updated_at) VALUES (%s, %s, now())
+ON CONFLICT (spool) DO UPDATE SET position = GREATEST(p.position, EXCLUDED.position), updated_at = now()"""
+
+
 class Stopped(Exception):
     """Asked to stop while the database was away; the batch is not stored."""
+
+
+class Away(Exception):
+    """The database took no events for as long as this writer may wait.
+
+    `done` items of the batch are committed. The next `doubtful` ones were under way when the connection was lost: the
+    server knows, by `xid`, what became of them. The rest never got there.
+    """
+
+    def __init__(self, done: int, doubtful: int, xid: str | None) -> None:
+        super().__init__("The database does not take events.")
+        self.done = done
+        self.doubtful = doubtful
+        self.xid = xid
+
+
+class Place(NamedTuple):
+    """Where events were read from that are stored once, however often this is tried: a spool, how far it has been
+    stored when the first, the second ... of them are, and when all are."""
+
+    spool: UUID
+    after: Sequence[int]
+    end: int
 
 
 class Ingest:
     """Stores batches on one connection of its own. One per thread.
 
-    `stopped` is asked between attempts; when it says yes while the database is away, `store` raises Stopped.
+    `stopped` is asked between attempts; when it says yes while the database is away, `store` raises Stopped. With
+    `patience`, in seconds, it raises Away after so long; without, it waits as long as it takes.
     """
 
     def __init__(
-        self, *, policy: Policy = DEFAULT, application: str = "ingest", stopped: Callable[[], bool] | None = None
+        self,
+        *,
+        policy: Policy = DEFAULT,
+        application: str = "ingest",
+        stopped: Callable[[], bool] | None = None,
+        patience: float | None = None,
     ) -> None:
         self.policy = policy
         self.database_away_since: float | None = None
         self._application = application
         self._stopped = stopped or (lambda: False)
+        self._patience = patience
+        self._failing_since: float | None = None
+        self._working_since: float | None = None  # with the database, without an answer
         self._conn: psycopg.Connection[Any] | None = None
         self._xid: str | None = None
         self._day_missing = False
 
-    def store(self, items: Sequence[Item], extra: Counter[journal.Bucket] | None = None) -> None:
+    def store(
+        self,
+        items: Sequence[Item],
+        extra: Counter[journal.Bucket] | None = None,
+        place: Place | None = None,
+        doubtful: str | None = None,
+    ) -> None:
         """Commit a batch, whatever it takes, and ring. Every item leaves with its outcome.
 
-        `extra` counts what was received and could not be kept; it commits with the batch.
+        `extra` counts what was received and could not be kept; it commits with the batch, as does how far `place` has
+        come. `doubtful` is the transaction of an earlier attempt whose end nobody saw.
 
-        Raises Stopped. Data the database refuses never stops the batch: it is journalled as pending and its
+        Raises Stopped and Away. Data the database refuses never stops the batch: it is journalled as pending and its
         events are applied one by one; the ones at fault end as failed, with their traceback.
         """
-        for part, counts in _parts(items, extra):
-            self._store(part, counts)
+        done = 0
+        self._working_since = time.monotonic()
+        try:
+            parts = _parts(items, extra)
+            for number, (part, counts) in enumerate(parts, 1):
+                step = None
+                if place is not None:
+                    end = place.end if number == len(parts) else place.after[done + len(part) - 1]
+                    step = place._replace(end=end)
+                try:
+                    self._store(part, counts, step, doubtful)
+                except Away as away:
+                    away.done = done
+                    raise
+                done += len(part)
+        finally:
+            self._working_since = None
         self._is_back()
         doorbell.ring()
 
-    def _store(self, items: Sequence[Item], extra: Counter[journal.Bucket] | None) -> None:
+    def _store(
+        self,
+        items: Sequence[Item],
+        extra: Counter[journal.Bucket] | None,
+        place: Place | None = None,
+        doubtful: str | None = None,
+    ) -> None:
         attempt = 0
         fixed = [(item.outcome, item.reason) for item in items]
-        self._xid = None
+        self._xid = doubtful
         while True:
             try:
-                if attempt:
+                if attempt or doubtful:
                     if self._is_committed(items):
+                        self._note_place(place)
                         return
                     self._make_missing_days(items)
                 for item, (outcome, reason) in zip(items, fixed, strict=True):
                     item.outcome, item.reason, item.alert_id, item.fingerprint = outcome, reason, None, ""
                 self._xid = None
-                self._transaction(items, extra=extra)
+                self._transaction(items, extra=extra, place=place)
                 return
             except Stopped:
                 raise
             except Exception as error:
                 if self._is_lasting(error, attempt):
                     self._one_by_one(items, error, extra)
+                    self._note_place(place)
                     return
-                self._wait(attempt, error)
+                try:
+                    self._wait(attempt, error, impatient=True)
+                except Away as away:
+                    for item, (outcome, reason) in zip(items, fixed, strict=True):
+                        item.outcome, item.reason, item.alert_id, item.fingerprint = outcome, reason, None, ""
+                    away.doubtful, away.xid = (len(items), self._xid) if self._xid else (0, None)
+                    raise
                 attempt += 1
 
     def _is_lasting(self, error: Exception, attempt: int) -> bool:
@@ -120,6 +197,22 @@ class Ingest:
         since = self.database_away_since
         return 0.0 if since is None else round(time.monotonic() - since, 1)
 
+    def hang_up(self, after: float) -> bool:
+        """End the connection when it has been without an answer for so many seconds; any thread may. True when it did.
+
+        A server that stands still, or a network that swallows packets, would otherwise hold up everything behind it.
+        """
+        since, conn = self._working_since, self._conn
+        if since is None or conn is None or time.monotonic() - since < after:
+            return False
+        self._working_since = time.monotonic()
+        try:
+            with socket.socket(fileno=os.dup(conn.fileno())) as line:
+                line.shutdown(socket.SHUT_RDWR)
+        except (OSError, psycopg.Error):
+            return False  # it is gone already
+        return True
+
     def close(self) -> None:
         if self._conn is not None:
             self._conn.close()
@@ -128,7 +221,11 @@ class Ingest:
     # --- one transaction --------------------------------------------------------------------------------
 
     def _transaction(
-        self, items: Sequence[Item], pending: Item | None = None, extra: Counter[journal.Bucket] | None = None
+        self,
+        items: Sequence[Item],
+        pending: Item | None = None,
+        extra: Counter[journal.Bucket] | None = None,
+        place: Place | None = None,
     ) -> None:
         """engine.md's order of a batch. With `pending`, that one item's journal row exists already."""
         conn = self._connected()
@@ -143,10 +240,12 @@ class Ingest:
                 locks.lock_fingerprints(cur, (k for ks in keys for k in ks))
             if pending is not None and not self._still_pending(cur, pending):
                 return  # another process finished it; the item carries what became of it
-            if self._mark_duplicates(cur, [i for i in items if i.inform and pending is None], now):
+            if self._mark_duplicates(cur, [i for i in items if i.inform and pending is None]):
                 kept = [(i, k) for i, k in zip(events, keys, strict=True) if i.outcome is None]
                 events, keys = [i for i, _ in kept], [k for _, k in kept]
             plan = None
+            for item in events:
+                item.event.withheld = item.withheld  # type: ignore[union-attr]
             if events:
                 states = store.read_states(cur, (k for ks in keys for k in ks), now)
                 plan = engine.decide([i.event for i in events], keys, states, self.policy, uuid7)  # type: ignore[misc]
@@ -165,8 +264,15 @@ class Ingest:
                 moved = Counter({journal.bucket(pending): 1})
                 moved[(*journal.bucket(pending)[:2], Outcome.PENDING.value, "")] = -1
                 journal.count(cur, moved)
+            if place is not None:
+                cur.execute(_PLACE, (place.spool, place.end))
             if plan is not None:
                 store.write_history(cur, plan.history, now)
+
+    def _note_place(self, place: Place | None) -> None:
+        """Events that are stored already, by an attempt that could not say so or one by one."""
+        if place is not None:
+            self._connected().execute(_PLACE, (place.spool, place.end))
 
     def _still_pending(self, cur: Any, item: Item) -> bool:
         """Another process may have finished it since it was read; then the item takes over what that one wrote."""
@@ -182,7 +288,7 @@ class Ingest:
             item.outcome, item.reason, item.alert_id, item.fingerprint = Outcome(row[0]), row[1], row[2], row[3]
         return False
 
-    def _mark_duplicates(self, cur: Any, informs: Sequence[Item], now: datetime) -> bool:
+    def _mark_duplicates(self, cur: Any, informs: Sequence[Item]) -> bool:
         """Informs that were seen before, in this batch or within a minute, are duplicates; True when there are any."""
         first: dict[tuple[str, int, int, str], Item] = {}
         repeated = []
@@ -194,7 +300,8 @@ class Ingest:
                 repeated.append(item)
         if not first:
             return False
-        rows = sorted((*key, now) for key in first)
+        # By the time it was received, not stored: an outage in between must not make a repetition look new.
+        rows = sorted((*key, item.received_at) for key, item in first.items())
         cur.execute(_INFORMS, [*([list(c) for c in zip(*rows, strict=True)]), INFORM_MEMORY])
         new = set(cur.fetchall())
         repeated += [item for key, item in first.items() if key not in new]
@@ -204,25 +311,44 @@ class Ingest:
 
     # --- trouble ----------------------------------------------------------------------------------------
 
+    def ask(self, query: LiteralString, params: Sequence[Any]) -> tuple[Any, ...] | None:
+        """A row, for small questions between two batches by this writer's thread. Raises psycopg.Error."""
+        self._working_since = time.monotonic()
+        try:
+            return self._connected().execute(query, params).fetchone()
+        finally:
+            self._working_since = None
+
     def _connected(self) -> psycopg.Connection[Any]:
         if self._conn is None or self._conn.closed:
-            self._conn = db.connect(application=self._application)
+            self._conn = db.connect(application=self._application, settings=db.BY_INDEX)
         return self._conn
 
-    def _wait(self, attempt: int, error: Exception) -> None:
-        """Back off; say the first lasting failure once. A connection that is lost or leads to a standby is given up."""
+    def _wait(self, attempt: int, error: Exception, impatient: bool = False) -> None:
+        """Back off; say the first lasting failure once. A connection that is lost or leads to a standby is given up.
+
+        `impatient` where the batch can be put aside whole: raises Away when this writer's patience is over.
+        """
         conn = self._conn
         if conn is not None and (conn.closed or conn.broken or isinstance(error, errors.ReadOnlySqlTransaction)):
             conn.close()
             self._conn = None
+        if self._failing_since is None:
+            self._failing_since = time.monotonic()
         if attempt >= 2 and self.database_away_since is None:
-            self.database_away_since = time.monotonic()
-            log.error("The database does not take events (%s). They wait in memory; trying again.", sentence(error))
+            self.database_away_since = self._failing_since
+            log.error("The database does not take events (%s). They wait; trying again.", sentence(error))
+        if impatient and self._patience is not None and time.monotonic() - self._failing_since >= self._patience:
+            if self.database_away_since is None:
+                self.database_away_since = self._failing_since
+                log.error("The database does not take events (%s).", sentence(error))
+            raise Away(0, 0, None) from error
         if self._stopped():
             raise Stopped from error
         time.sleep(BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS) - 1)])
 
     def _is_back(self) -> None:
+        self._failing_since = None
         if self.database_away_since is not None:
             log.warning("The database takes events again after %.1f s.", time.monotonic() - self.database_away_since)
             self.database_away_since = None
@@ -244,10 +370,11 @@ class Ingest:
             if not rows:  # nothing but counts of refusals
                 return status == "committed"
             cur.execute(
-                "SELECT 1 FROM connectors_rawevent WHERE received_at = ANY(%s) AND event_key = ANY(%s) LIMIT 1",
+                "SELECT count(*) FROM connectors_rawevent WHERE received_at = ANY(%s) AND event_key = ANY(%s)",
                 ([i.received_at for i in rows], [i.event_key for i in rows]),
             )
-            return cur.fetchone() is not None
+            # All or none are ours; some alone are another process's, which took over a part of what we hold.
+            return cur.fetchone()[0] == len(rows)  # type: ignore[index]
 
     def _status(self, cur: Any) -> str:
         try:
@@ -304,7 +431,7 @@ class Ingest:
                 with conn.transaction(), conn.cursor() as cur:
                     cur.execute("SELECT pg_current_xact_id()::text")
                     self._xid = cur.fetchone()[0]  # type: ignore[index]
-                    self._mark_duplicates(cur, [i for i in items if i.inform and not bare], datetime.now(UTC))
+                    self._mark_duplicates(cur, [i for i in items if i.inform and not bare])
                     journal.insert_once(cur, items)
                     journal.count(cur, journal.tally(items) + (extra or Counter()))
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +13,7 @@ import orjson
 
 from alerts.choices import Outcome
 from alerts.types import NormalizedAlert
+from opsconductor import pgtext
 
 
 @dataclass(slots=True)
@@ -30,7 +31,8 @@ class Item:
     """One received event on its way. event_key and received_at are given once, when it is received, and never change.
 
     `outcome` is set before the engine for what never reaches it (rejected, disabled, failed); `journalled` is off
-    for refusals beyond the sample, which are only counted.
+    for refusals beyond the sample, which are only counted. `withheld`: its source is above its rate, so it opens
+    nothing new.
     """
 
     event_key: UUID
@@ -51,6 +53,7 @@ class Item:
     fingerprint: str = ""
     inform: InformKey | None = None
     journalled: bool = True
+    withheld: bool = False
 
 
 # What a journalled event is read again from, in the order `item_of` takes it.
@@ -100,6 +103,8 @@ SELECT * FROM unnest(%s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::
 ON CONFLICT (minute, source, outcome, reason) DO UPDATE SET count = c.count + EXCLUDED.count"""
 
 Bucket = tuple[datetime, str, str, str]
+MINUTE = timedelta(minutes=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def copy_rows(cur: Any, items: Iterable[Item]) -> None:
@@ -137,11 +142,21 @@ def count(cur: Any, buckets: Counter[Bucket]) -> None:
     """Add to the counts per minute, source, outcome and reason; sorted, so that two writers never wait crosswise."""
     rows = sorted((*bucket, n) for bucket, n in buckets.items() if n)
     if rows:
-        cur.execute(_COUNT, [list(column) for column in zip(*rows, strict=True)])
+        minutes, sources, outcomes, reasons, numbers = zip(*rows, strict=True)
+        texts = (pgtext.text_array(column) for column in (sources, outcomes, reasons))
+        cur.execute(_COUNT, (pgtext.array(minutes), *texts, pgtext.array(numbers)))
 
 
 def tally(items: Sequence[Item]) -> Counter[Bucket]:
-    return Counter(bucket(item) for item in items)
+    """How many items ended in which bucket."""
+    found: Counter[Bucket] = Counter()
+    start = end = EPOCH  # of the minute of the item before: mostly the same
+    for item in items:
+        if not start <= item.received_at < end:
+            start = item.received_at.replace(second=0, microsecond=0)
+            end = start + MINUTE
+        found[start, item.source, _outcome(item), item.reason[:60]] += 1
+    return found
 
 
 def bucket(item: Item) -> Bucket:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -458,3 +459,72 @@ class InformSeen(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source}:{self.port} {self.request_id}"
+
+
+class SpoolProgress(models.Model):
+    """How far a spool file has been stored: written in the transaction of the events, so each is applied once."""
+
+    spool = models.UUIDField(primary_key=True)
+    position = models.BigIntegerField()
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.spool} {self.position}"
+
+
+class SocketCount(models.Model):
+    """What a trap socket received from the kernel and what the kernel dropped, per minute; written every 5 s."""
+
+    minute = models.DateTimeField()
+    instance = models.CharField(max_length=120, help_text="Listener process, as in its heartbeat.")
+    address = models.CharField(max_length=120)
+    received = models.BigIntegerField(default=0)
+    dropped = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["minute", "instance", "address"], name="socketcount_one_row")]
+
+    def __str__(self) -> str:
+        return f"{self.minute:%F %H:%M} {self.address} {self.received} received, {self.dropped} dropped"
+
+
+class IdempotencyKey(models.Model):
+    """A request to the events API that may come again: inserted before anything else, answered the same for 24 h."""
+
+    owner = models.CharField(max_length=60, help_text="Who may not use the key twice: the prefix of the API key.")
+    key = models.CharField(max_length=200)
+    request_sha256 = models.CharField(max_length=64)
+    answer = models.JSONField(null=True)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["owner", "key"], name="idempotencykey_one_per_owner")]
+
+    def __str__(self) -> str:
+        return f"{self.owner} {self.key}"
+
+
+class ReplayRun(models.Model):
+    """Journalled events read once more with today's mappings: what was asked, by whom, and what came of it."""
+
+    class State(models.TextChoices):
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    started_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    started_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    dry_run = models.BooleanField()
+    selection = models.JSONField(default=dict, help_text="since, until, connector, source, mapping")
+    state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
+    result = models.JSONField(default=dict, help_text="Counts, and a sample of what changed.")
+    error = models.TextField(blank=True, default="")
+
+    class Meta:
+        ordering = ["-started_at"]
+
+    def __str__(self) -> str:
+        return f"replay of {self.started_at:%F %T} UTC"

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from connectors import events, selfalerts
 from connectors.journal import Item
 from connectors.snapshot import Snapshot
 from connectors.traps import interpret
 
 Reader = Callable[[Item, Snapshot], None]
 
-READERS: dict[str, Reader] = {"snmp": interpret.reread}
+READERS: dict[str, Reader] = {
+    "snmp": interpret.reread,
+    "storm": interpret.reread_storm,
+    "event": events.reread,
+    "self": selfalerts.reread,
+}
 
 
 def reader(kind: str) -> Reader:

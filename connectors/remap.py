@@ -25,13 +25,13 @@ from uuid import UUID
 import psycopg
 
 from alerts import engine, locks, store
-from alerts.choices import News, Outcome
-from alerts.engine import HistoryRow, Plan, State
-from alerts.ids import uuid7
+from alerts.choices import Outcome
+from alerts.engine import Plan, State
 from alerts.policy import DEFAULT, Policy
 from connectors import journal
 from connectors.ingest import is_lasting
 from connectors.journal import Item, item_of
+from connectors.moving import decide, lasts, move, still_raised, told
 from connectors.registry import reader
 from connectors.snapshot import Snapshot
 from connectors.traps.normalize import UNKNOWN_TYPE
@@ -64,13 +64,6 @@ FOR UPDATE OF r"""
 
 _LEFT = """
 SELECT DISTINCT alert_id FROM connectors_rawevent WHERE alert_id = ANY(%s) AND outcome = 'unmapped'"""
-
-_MOVE = """
-UPDATE connectors_rawevent AS r SET outcome = v.outcome, reason = v.reason, error = v.error, alert_id = v.alert_id,
-    fingerprint = v.fingerprint, device_ip = v.device_ip::inet
-FROM unnest(%s::timestamptz[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::uuid[], %s::text[], %s::text[])
-    AS v(received_at, event_key, outcome, reason, error, alert_id, fingerprint, device_ip)
-WHERE r.received_at = v.received_at AND r.event_key = v.event_key"""
 
 _START = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
 
@@ -245,13 +238,13 @@ class Remap:
             states = store.read_states(cur, targets, now)
             plan = Plan(decisions=[], states=states)
             announced = tell
-            per_row = [(row, _decide(row, plan, self._policy)) for row in moving]
+            per_item = [(row.item, decide(row.item, row.targets, plan, self._policy)) for row in moving]
             if announced is None:
-                announced = _still_raised(per_row, states, now)
-            plan.history = list(_told(per_row, announced, quiet))
+                announced = still_raised(per_item, states, now)
+            plan.history = list(told(per_item, announced, quiet))
             plan.states = {**states, **self._lessened(cur, moving, own, now)}
             store.write_alerts(cur, plan, now, self._policy.tombstone_ttl)
-            cur.execute(_MOVE, _columns(_moved(row.item) for row in moving))
+            move(cur, (row.item for row in moving))
             counts: Counter[journal.Bucket] = Counter()
             for row in moving:
                 counts[row.bucket] -= 1
@@ -320,7 +313,7 @@ class Forecast:
             with self._connect().cursor() as cur:
                 self._plan.states.update(store.read_states(cur, new, datetime.now(UTC)))
         for row in rows:
-            _decide(row, self._plan, self._policy)
+            decide(row.item, row.targets, self._plan, self._policy)
             if row.item.outcome in (Outcome.OPENED, Outcome.REOPENED):
                 self._openings[row.item.fingerprint] = row.item.event_key
             if row.item.event is not None:
@@ -329,19 +322,7 @@ class Forecast:
 
     def still_raised(self) -> set[UUID]:
         now = datetime.now(UTC)
-        return {key for f, key in self._openings.items() if _lasts(self._plan.states[f], now)}
-
-
-def _decide(row: Row, plan: Plan, policy: Policy) -> list[HistoryRow]:
-    """Give the row its outcome; the history that alone makes."""
-    item = row.item
-    if item.event is None:
-        item.alert_id, item.fingerprint = None, ""
-        return []
-    done = engine.decide([item.event], [row.targets], plan.states, policy, uuid7)
-    decision = done.decisions[0]
-    item.outcome, item.alert_id, item.fingerprint = decision.outcome, decision.alert_id, decision.fingerprint
-    return done.history
+        return {key for f, key in self._openings.items() if lasts(self._plan.states[f], now)}
 
 
 def _has_place(item: Item) -> bool:
@@ -350,62 +331,6 @@ def _has_place(item: Item) -> bool:
     if item.event is not None:
         return not item.event.unmapped
     return item.outcome is Outcome.DISABLED and item.reason == "mapping"
-
-
-def _lasts(state: State, now: datetime) -> bool:
-    episode = state.episode
-    return episode is not None and episode.is_raised and (episode.expires_at is None or episode.expires_at > now)
-
-
-def _still_raised(
-    per_row: Iterable[tuple[Row, list[HistoryRow]]], states: dict[str, State], now: datetime
-) -> set[UUID]:
-    """Of each fingerprint that is raised in the end, the event that opened it last."""
-    openings = {
-        row.item.fingerprint: row.item.event_key
-        for row, _ in per_row
-        if row.item.outcome in (Outcome.OPENED, Outcome.REOPENED)
-    }
-    return {key for f, key in openings.items() if _lasts(states[f], now)}
-
-
-def _told(
-    per_row: Iterable[tuple[Row, list[HistoryRow]]], announced: set[UUID], quiet: set[UUID]
-) -> Iterator[HistoryRow]:
-    """All history, told only where it matters: one problem for what is still raised. `quiet` holds the alerts that were
-    opened here without a word; until a live event says more, nothing is told of them."""
-    told: set[UUID] = set()
-    for row, history in per_row:
-        for entry in history:
-            if entry.news is News.PROBLEM:
-                if row.item.event_key in announced:
-                    quiet.discard(entry.alert_id)
-                    told.add(entry.alert_id)
-                else:
-                    quiet.add(entry.alert_id)
-                    entry.news = News.NONE
-            elif entry.alert_id in quiet or (entry.alert_id in told and entry.news is News.UPDATE):
-                entry.news = News.NONE
-            yield entry
-
-
-def _moved(item: Item) -> tuple[Any, ...]:
-    if item.outcome is None:
-        raise ValueError(f"event {item.event_key} has no outcome")
-    return (
-        item.received_at,
-        item.event_key,
-        item.outcome.value,
-        item.reason[:200],
-        item.error,
-        item.alert_id,
-        item.fingerprint,
-        item.device_ip,
-    )
-
-
-def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _note(row: dict[str, Any]) -> str:

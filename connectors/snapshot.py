@@ -102,12 +102,21 @@ class Communities:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """Events a second a source may send, and how many at once before that counts."""
+
+    rate: int = 500
+    burst: int = 5_000
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     connectors: dict[str, ConnectorRow] = field(default_factory=dict)  # by slug
     mappings: MappingTable = field(default_factory=lambda: MappingTable([], shipped_names()))
     devices: Devices = field(default_factory=lambda: Devices([]))
     communities: Communities = field(default_factory=lambda: Communities([]))
     users: Users = field(default_factory=Users)
+    limits: Limits = field(default_factory=Limits)
 
     def of_type(self, kind: str) -> ConnectorRow | None:
         """The connector that receives for a type: the enabled one with the smallest id, else a disabled one."""
@@ -257,12 +266,21 @@ _USER_COLUMNS = (
     "networks",
 )
 
+
+def _limits() -> Limits:
+    from opsconductor.models import SystemSettings
+
+    current = SystemSettings.current()
+    return Limits(current.source_rate, current.source_burst)
+
+
 # A mapping table carries the names its rows speak of.
-ALSO_FROM = {"mappings": ("names",)}
+ALSO_FROM = {"mappings": ("names",), "limits": ("settings",)}
 LOADERS = {
     "connectors": _connectors,
     "mappings": _mappings,
     "devices": _devices,
     "communities": _communities,
     "users": _users,
+    "limits": _limits,
 }

@@ -6,7 +6,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 
 from alerts.choices import Outcome
-from connectors.ingest import INFORM_MEMORY, Ingest
+from connectors.ingest import Ingest
 from connectors.journal import READ_COLUMNS, item_of
 from connectors.models import InformSeen, RawEvent
 from connectors.registry import reader
@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 # Younger rows belong to the batch that is writing them.
 PENDING_AGE = timedelta(seconds=5)
 BATCH = 500
+INFORMS_KEPT = timedelta(hours=1)
 
 
 def sweep_pending(ingest: Ingest, snapshot: Snapshot, now: datetime | None = None) -> int:
@@ -44,6 +45,7 @@ def sweep_pending(ingest: Ingest, snapshot: Snapshot, now: datetime | None = Non
 
 
 def forget_informs(now: datetime | None = None) -> int:
-    """Informs too old to be sent again; how many."""
-    deleted, _ = InformSeen.objects.filter(seen_at__lt=(now or datetime.now(UTC)) - INFORM_MEMORY).delete()
+    """Informs too old to be sent again; how many. Kept longer than they are compared: what was received within a minute
+    of them may still wait in a spool."""
+    deleted, _ = InformSeen.objects.filter(seen_at__lt=(now or datetime.now(UTC)) - INFORMS_KEPT).delete()
     return deleted

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,14 +19,16 @@ import psycopg
 from django.db import connection
 
 from alerts import timers
-from connectors import sweep
+from connectors import retention, sweep
 from connectors.ingest import Ingest, Stopped
 from connectors.mappings import MappingTable
 from connectors.remap import Remap
+from connectors.selfalerts import SelfAlerts
 from connectors.snapshot import Watcher
 from opsconductor import db, heartbeat
 from opsconductor.crypto import check_keys
 from opsconductor.exceptions import WrongKeys, sentence
+from opsconductor.models import SystemSettings
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +38,10 @@ READ = 1_000
 # Listeners learn of an edited mapping within two seconds; what they still take for unknown is moved with the rest.
 SETTLE_SECONDS = 3.0
 REMAP_BUDGET_SECONDS = 0.5  # a turn; timers and history come first
+SELF_ALERTS_SECONDS = 10.0
+RETENTION_SECONDS = 60.0  # between looks that find nothing; while there is work, a piece of it a turn
+RETENTION_BUDGET_SECONDS = 0.5
+THOROUGH_SECONDS = 86_400.0
 
 
 class Dispatcher:
@@ -52,6 +59,8 @@ class Dispatcher:
         self._stuck: frozenset[UUID] = frozenset()  # waiting alerts these mappings could not empty
         self._remap: Remap | None = None
         self._remap_steps: Iterator[None] = iter(())
+        self._self_alerts = SelfAlerts(self._ingest, self._connection)
+        self._retention_at = self._thorough_at = 0.0
 
     def stop(self) -> None:
         self._stop_requested.set()
@@ -65,6 +74,8 @@ class Dispatcher:
             (heartbeat.INTERVAL_SECONDS, self._beat),
             (SWEEP_SECONDS, self._sweep),
             (TURN_SECONDS, self.remap),
+            (SELF_ALERTS_SECONDS, self._look_at_ourselves),
+            (TURN_SECONDS, self._retain),
         ]
         due = [0.0] * len(jobs)
         self._wait_for_keys()
@@ -155,6 +166,29 @@ class Dispatcher:
         sweep.forget_informs()
         timers.drop_tombstones(self._connection())
         heartbeat.forget_the_dead()
+
+    def _look_at_ourselves(self) -> None:
+        self._self_alerts.look(self._watcher.snapshot)
+
+    def _retain(self) -> None:
+        """A piece of what retention has to do; once a day with a look everywhere."""
+        now = time.monotonic()
+        if now < self._retention_at:
+            return
+        self._retention_at = now + RETENTION_SECONDS  # also when it fails
+        thorough = now >= self._thorough_at
+        current = SystemSettings.current()
+        result = retention.step(
+            partial(db.connect, application="retention"),
+            RETENTION_BUDGET_SECONDS,
+            journal_days=current.journal_days,
+            alert_days=current.alert_days,
+            thorough=thorough,
+        )
+        if result.more:
+            self._retention_at = now
+        elif thorough and not result.busy:
+            self._thorough_at = now + THOROUGH_SECONDS
 
     def _beat(self) -> None:
         heartbeat.beat("dispatcher", {"sequence": self.sequence})

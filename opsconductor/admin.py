@@ -7,16 +7,17 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils import timezone
 from django_celery_beat.admin import PeriodicTaskAdmin
 from django_celery_beat.models import PeriodicTask
 
 from opsconductor.auth import clean_networks, clean_scopes
 from opsconductor.modeladmin import ConfigAdmin
-from opsconductor.models import ApiKey
+from opsconductor.models import ApiKey, SystemSettings
 
 admin.site.site_header = "OpsConductor"
 admin.site.site_title = "OpsConductor"
@@ -91,6 +92,46 @@ class ApiKeyAdmin(ConfigAdmin):
             self.log_change(request, key, "Revoked.")
         number = valid.update(revoked_at=timezone.now())
         self.message_user(request, f"{number} revoked. They are refused from now on.", messages.SUCCESS)
+
+
+@admin.register(SystemSettings)
+class SystemSettingsAdmin(ConfigAdmin):
+    """One row, which may be edited and never taken away; the list leads straight to it."""
+
+    fieldsets = [
+        (
+            "What is kept",
+            {
+                "fields": ["journal_days", "alert_days"],
+                "description": "The dispatcher removes bit by bit what is older, manage.py prune at once. Shorter "
+                "takes effect within a minute and cannot be undone. The page System says how long the disk will last.",
+            },
+        ),
+        (
+            "What a source may send",
+            {
+                "fields": ["source_rate", "source_burst"],
+                "description": "Beyond this a source opens no new alerts; everything it sends is journalled, and "
+                "clears and repeats of open alerts apply.",
+            },
+        ),
+    ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        SystemSettings.objects.get_or_create(pk=1)
+        return redirect("admin:opsconductor_systemsettings_change", 1)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super().has_add_permission(request) and not SystemSettings.objects.exists()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: SystemSettings, form: Any, change: bool) -> None:
+        obj.pk = 1
+        super().save_model(request, obj, form, change)
 
 
 admin.site.unregister(PeriodicTask)

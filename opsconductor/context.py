@@ -23,6 +23,7 @@ PLACES = (
     ("Mappings", "admin:connectors_oidmapping_changelist", "connectors.view_oidmapping"),
     ("Unmapped", "mappings:unmapped", "connectors.view_oidmapping"),
     ("Traps", "traps:why", "connectors.view_rawevent"),
+    ("System", "system:overview", "alerts.view_alert"),
     ("Administration", "admin:index", ""),
 )
 

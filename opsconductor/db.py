@@ -10,17 +10,28 @@ from django.db import connections
 CONNECT_TIMEOUT_SECONDS = 5
 
 
-def connect(*, autocommit: bool = True, application: str = "opsconductor") -> psycopg.Connection[Any]:
-    """A connection of its own, in UTC, that notices a dead peer. Raises psycopg.OperationalError."""
+# For statements that look up the rows of a batch by key. A plan is kept for the life of the connection, and one made
+# while a table is small reads all of it; with these it goes through the index from the first row on.
+BY_INDEX = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+
+
+def connect(
+    *, autocommit: bool = True, application: str = "opsconductor", settings: dict[str, str] | None = None
+) -> psycopg.Connection[Any]:
+    """A connection of its own, in UTC, that notices a dead peer. Raises psycopg.OperationalError.
+
+    `settings` are server parameters of this session.
+    """
     params = connections["default"].get_connection_params()
     for django_only in ("pool", "context", "cursor_factory", "server_side_binding", "assume_role", "isolation_level"):
         params.pop(django_only, None)
     params.pop("prepare_threshold", None)
+    session = {"TimeZone": "UTC", "idle_in_transaction_session_timeout": "60s", **(settings or {})}
     params.update(
         application_name=application,
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         # A transaction whose client vanished must not hold its locks until the kernel notices.
-        options=f"{params.pop('options', '') or ''} -c TimeZone=UTC -c idle_in_transaction_session_timeout=60s".strip(),
+        options=" ".join([params.pop("options", "") or "", *(f"-c {k}={v}" for k, v in session.items())]).strip(),
         tcp_user_timeout=15_000,  # milliseconds
         keepalives_idle=10,
         keepalives_interval=5,

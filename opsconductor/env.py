@@ -11,6 +11,7 @@ import ipaddress
 import os
 import re
 import secrets
+import socket
 import tempfile
 from collections.abc import Iterable
 from functools import cache
@@ -29,6 +30,7 @@ KNOWN = {
     "OPSCONDUCTOR_ENCRYPTION_KEYS",
     "OPSCONDUCTOR_TRAP_LISTEN",
     "OPSCONDUCTOR_FIXTURES",
+    "OPSCONDUCTOR_SELF_ALERT_TO",  # who is told when the database cannot be: mail addresses and URLs
     "OPSCONDUCTOR_ENV_FILE",  # another .env file; empty: none
     "OPSCONDUCTOR_PG_BIN",  # a directory with initdb and postgres instead of the wheel's
     "OPSCONDUCTOR_TEST_PG_BIN",  # the same for the throw-away cluster of the tests
@@ -68,6 +70,9 @@ LIBPQ_OPTIONS = {
     "target_session_attrs",
     "tcp_user_timeout",
 }
+MAIL_ADDRESS = re.compile(r"[^@\s<>\"]+@[^@\s<>\"]+")
+# Scheme of EMAIL_URL -> (port, upgrade to TLS after the greeting, TLS from the first octet).
+MAIL_SCHEMES = {"smtp": (25, False, False), "smtp+tls": (587, True, False), "smtps": (465, False, True)}
 HIGHEST_REDIS_DB = 13  # three consecutive databases are used, and servers have 16 by default
 
 
@@ -418,6 +423,62 @@ def redis_db(url: str, offset: int) -> str:
         return f"unix://{parts.netloc}{parts.path}?{urlencode(query | {'db': db}, safe='/')}"
     query.pop("db", None)
     return parts._replace(path=f"/{db}", query=urlencode(query, safe="/")).geturl()
+
+
+def email() -> dict[str, Any]:
+    """EMAIL_URL as Django's EMAIL_ settings; empty when it is not set.
+
+    `smtp://host`, `smtp+tls://user:password@host:587` (STARTTLS), `smtps://user:password@host:465`; `?from=` is the
+    sender's address.
+    """
+    url = secret("EMAIL_URL")
+    if not url:
+        return {}
+    advice = "Write smtp+tls://user:password@host:587?from=noc@example.net; also smtp:// and smtps://."
+    try:
+        parts = urlsplit(url)
+        right = parts.scheme in MAIL_SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        right = False
+    if not right or parts.path.strip("/"):
+        raise SettingError(f"EMAIL_URL is not the URL of a mail server. {advice}")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    sender = options.pop("from", "")
+    for option in options:
+        raise SettingError(f"EMAIL_URL: unknown option {option}. {advice}")
+    if sender and not MAIL_ADDRESS.fullmatch(sender):
+        raise SettingError(f"EMAIL_URL: from={sender} is not a mail address. {advice}")
+    port, upgrade, encrypted = MAIL_SCHEMES[parts.scheme]
+    return {
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": parts.port or port,
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_TLS": upgrade,
+        "EMAIL_USE_SSL": encrypted,
+        "DEFAULT_FROM_EMAIL": sender or f"opsconductor@{socket.gethostname()}",
+    }
+
+
+def self_alert_to() -> list[str]:
+    """OPSCONDUCTOR_SELF_ALERT_TO: mail addresses and http(s) URLs, separated by commas."""
+    name = "OPSCONDUCTOR_SELF_ALERT_TO"
+    found = words(name)
+    for position, word in enumerate(found, 1):
+        if word.startswith(("http://", "https://")):
+            try:
+                right = bool(urlsplit(word).hostname) and urlsplit(word).port != 0
+            except ValueError:
+                right = False
+            if not right:
+                raise SettingError(f"{name}: entry {position} begins like a URL and is none. Write https://host/path.")
+        elif not MAIL_ADDRESS.fullmatch(word):
+            raise SettingError(
+                f"{name}: “{word}” is neither a mail address nor a URL. Write noc@example.net,https://host/path."
+            )
+        elif not secret("EMAIL_URL"):
+            raise SettingError(f"{name} names {word}, but EMAIL_URL is not set: no mail can be sent.")
+    return found
 
 
 def celery_broker(url: str) -> str:

@@ -15,11 +15,16 @@ INTERVAL_SECONDS = 5
 FORGET_AFTER = timedelta(hours=1)
 
 
+def this_instance() -> str:
+    """This process among all hosts'."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
 def beat(process: str, detail: dict[str, Any] | None = None, instance: str = "") -> None:
     """Say that this process is alive. Database errors reach the caller, who carries on."""
     Heartbeat.objects.update_or_create(
         process=process,
-        instance=instance or f"{socket.gethostname()}:{os.getpid()}",
+        instance=instance or this_instance(),
         defaults={"seen_at": timezone.now(), "detail": detail or {}},
     )
 

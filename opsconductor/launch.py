@@ -134,7 +134,8 @@ def _announce(supervisor: Supervisor, port: int, traps: Sequence[sockets.TrapSoc
     granted = min(trap.buffer_bytes for trap in traps)
     buffer = f"receive buffer {granted / 1024**2:.3g} MB"
     if granted < sockets.RECEIVE_BUFFER_BYTES:
-        buffer += f" of 16 wanted; sysctl net.core.rmem_max={sockets.RECEIVE_BUFFER_BYTES} allows more"
+        wanted = sockets.RECEIVE_BUFFER_BYTES
+        buffer += f" of {wanted / 1024**2:.3g} wanted; sysctl net.core.rmem_max={wanted} allows more"
     supervisor.say(f"SNMP traps on UDP {', '.join(trap.address for trap in traps)} ({buffer}).")
     supervisor.say(f"OpsConductor is ready: http://{sockets.spell(HTTP_HOST, port)}/")
     supervisor.say(f"First page after {seconds:.1f} s. Ctrl-C stops everything.")

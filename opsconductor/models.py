@@ -9,6 +9,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils import timezone
 
@@ -61,6 +62,43 @@ class Seeded(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class SystemSettings(models.Model):
+    """One row, id 1, of what an administrator may set for the whole installation; absent means the defaults."""
+
+    journal_days = models.PositiveIntegerField(
+        default=30,
+        validators=[MinValueValidator(1)],
+        help_text="Whole UTC days of received events that are kept.",
+    )
+    alert_days = models.PositiveIntegerField(
+        default=90,
+        validators=[MinValueValidator(1)],
+        help_text="Ended alerts and their history are removed so many days after their end.",
+    )
+    source_rate = models.PositiveIntegerField(
+        default=500,
+        validators=[MinValueValidator(1)],
+        help_text="Events a second from one source beyond which it opens no new alerts.",
+    )
+    source_burst = models.PositiveIntegerField(
+        default=5_000,
+        validators=[MinValueValidator(1)],
+        help_text="Events a source may send at once before its rate counts.",
+    )
+
+    class Meta:
+        verbose_name_plural = "system settings"
+        constraints = [models.CheckConstraint(condition=models.Q(pk=1), name="system_settings_one_row")]
+
+    def __str__(self) -> str:
+        return "System settings"
+
+    @classmethod
+    def current(cls) -> SystemSettings:
+        """What is in force; not saved where nobody has changed anything."""
+        return cls.objects.filter(pk=1).first() or cls(pk=1)
 
 
 class ApiKey(models.Model):

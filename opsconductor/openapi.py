@@ -7,6 +7,8 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 
+from alerts.choices import Outcome
+from connectors import events
 from opsconductor.problems import CONTENT_TYPE
 
 
@@ -32,6 +34,106 @@ class Schema(AutoSchema):
                 "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
             }
         return operation
+
+
+EVENT_ANSWER: dict[str, Any] = {
+    "type": "object",
+    "required": ["accepted", "rejected", "results"],
+    "properties": {
+        "accepted": {"type": "integer", "description": "Events that are stored, or spooled."},
+        "rejected": {"type": "integer", "description": "Events that were refused for what they say; see error."},
+        "results": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["index", "outcome", "event_id", "alert_id", "error"],
+                "properties": {
+                    "index": {"type": "integer", "description": "Place in the request, from 0."},
+                    "outcome": {
+                        "type": "string",
+                        "enum": [outcome.value for outcome in Outcome],
+                        "description": "What became of it: opened, repeated, reopened, cleared; late when something "
+                        "newer was said before; orphan_clear when there was nothing to clear; pending when it is "
+                        "durable but the database is away; disabled; rejected; failed.",
+                    },
+                    "event_id": {"type": "string", "format": "uuid", "description": "Its key in the journal."},
+                    "alert_id": {"type": "string", "format": "uuid", "nullable": True},
+                    "error": {"type": "string", "nullable": True, "description": "Names the field that is wrong."},
+                },
+            },
+        },
+    },
+}
+EVENT_STATUS = {
+    "400": "Not JSON, or neither an object nor a list.",
+    "401": "No API key, or one that is not accepted.",
+    "403": "The key may not send events.",
+    "409": "The first request with this idempotency key is not answered yet.",
+    "413": "Larger than 1 MiB, or more than 1,000 events.",
+    "415": "Not application/json.",
+    "422": "The idempotency key was used for another body.",
+    "429": "Above the rate of this key; Retry-After says when to come back.",
+    "503": "Nothing can be stored at the moment; Retry-After says when to come back.",
+}
+
+
+def add_events(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """drf-spectacular's post-processing hook: the events API, which is no Django view."""
+    schemas = result.setdefault("components", {}).setdefault("schemas", {})
+    schemas["Event"], schemas["EventAnswer"] = events.SCHEMA, EVENT_ANSWER
+    event = {"$ref": "#/components/schemas/Event"}
+    failures: dict[str, Any] = {
+        status: {
+            "description": text,
+            "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status, text in EVENT_STATUS.items()
+    }
+    for status in ("429", "503"):
+        failures[status]["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
+    result["paths"]["/api/v1/events/"] = {
+        "post": {
+            "operationId": "events_create",
+            "summary": "Send events",
+            "description": "One event, or a list of up to 1,000. Answered when they are durable. Each has an outcome "
+            "of its own; one that is rejected does not keep the others out. Takes an API key with the scope events.",
+            "tags": ["events"],
+            "security": [{"apiKey": []}],
+            "parameters": [
+                {
+                    "name": "Idempotency-Key",
+                    "in": "header",
+                    "required": False,
+                    "description": "Any text of yours, up to 200 characters, for this request alone. Sent again within "
+                    "24 h it gets the same answer and stores nothing.",
+                    "schema": {"type": "string", "maxLength": 200},
+                }
+            ],
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/json": {
+                        "schema": {"oneOf": [event, {"type": "array", "maxItems": 1_000, "items": event}]}
+                    }
+                },
+            },
+            "responses": {
+                "202": {
+                    "description": "The events are durable.",
+                    "headers": {
+                        "Idempotency-Replayed": {
+                            "schema": {"type": "string", "enum": ["true"]},
+                            "description": "Present when this is the answer to an earlier request with the same key.",
+                        }
+                    },
+                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/EventAnswer"}}},
+                },
+                **failures,
+            },
+        }
+    }
+    result["paths"] = dict(sorted(result["paths"].items()))
+    return result
 
 
 def add_problem(result: dict[str, Any], **_: Any) -> dict[str, Any]:

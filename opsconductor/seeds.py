@@ -34,7 +34,7 @@ VIEWED_BY_ALL = ("alerts", "dependencies")
 ROLES: dict[str, tuple[str, ...]] = {
     "viewer": (),
     "operator": ("act_on_alert",),
-    "service": (),
+    "service": ("add_rawevent",),  # send events
     "admin": (),
 }
 LOOPBACK = ["127.0.0.0/8", "::1/128"]
@@ -98,6 +98,12 @@ def _connectors() -> None:
         Connector.objects.get_or_create(
             slug="snmp_trap",
             defaults={"name": "SNMP traps", "type": "snmp_trap", "enabled": True, "identity_scope": "snmp"},
+        )
+    if _first_time(["connector:api"]):
+        Connector.objects.get_or_create(slug="api", defaults={"name": "Events API", "type": "api", "enabled": True})
+    if _first_time(["connector:opsconductor"]):
+        Connector.objects.get_or_create(
+            slug="opsconductor", defaults={"name": "OpsConductor itself", "type": "self", "enabled": True}
         )
 
 

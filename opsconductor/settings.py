@@ -99,6 +99,13 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
+# What EMAIL_URL says: EMAIL_HOST and its like. A mail server that hangs must not hold anybody up.
+EMAIL = env.email()
+globals().update(EMAIL)
+EMAIL_TIMEOUT = 10
+# Who is told of trouble that cannot become an alert, because the database is the trouble (opsconductor/outcry.py).
+SELF_ALERT_TO = env.self_alert_to()
+
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -161,7 +168,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "OpsConductor",
-    "DESCRIPTION": "Alerts of the network: read them by filter, act on them.",
+    "DESCRIPTION": "Alerts of the network: send events, read alerts by filter, act on them.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["opsconductor.permissions.HasAccess"],
@@ -173,6 +180,7 @@ SPECTACULAR_SETTINGS = {
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "opsconductor.openapi.add_events",
         "opsconductor.openapi.add_problem",
     ],
 }

@@ -14,7 +14,7 @@ from opsconductor.embedded import StartError
 
 SO_RCVBUFFORCE = 33
 SO_TIMESTAMPNS = 35  # not in Python's socket module; the same number on x86-64 and arm64
-RECEIVE_BUFFER_BYTES = 16 * 1024**2
+RECEIVE_BUFFER_BYTES = 64 * 1024**2
 BACKLOG = 511
 ANY_PORT_TRIES = 10
 

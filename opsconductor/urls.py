@@ -18,6 +18,8 @@ urlpatterns = [
     path("", include("alerts.urls")),
     path("mappings/", include("connectors.urls")),
     path("traps/", include("connectors.trap_urls")),
+    path("system/", include("connectors.system_urls")),
+    path("system/", include("connectors.journal_urls")),
     path("accounts/login/", LoginView.as_view(), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),

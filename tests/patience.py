@@ -42,9 +42,10 @@ def widen() -> None:
     from django.conf import settings
 
     from alerts import hub, livelook
+    from connectors import account
     from connectors.mibs import upload, worker
     from connectors.traps import listener
-    from opsconductor import db, health
+    from opsconductor import db, health, metrics
 
     settings.DATABASES["default"]["OPTIONS"]["pool"].update(timeout=SECONDS, reconnect_timeout=SECONDS)
     db.CONNECT_TIMEOUT_SECONDS = int(SECONDS)
@@ -52,5 +53,8 @@ def widen() -> None:
     hub.ACK_SECONDS = SECONDS
     livelook.JUST_NOW_SECONDS = 3600.0
     listener.STOP_SECONDS = SECONDS
+    listener.HANG_SECONDS = int(SECONDS)
+    metrics.TIMEOUT_SECONDS = int(SECONDS)
+    account.TIMEOUT_MS = int(SECONDS * 1_000)
     for reads in (worker.read_all, upload.review):
         reads.__kwdefaults__.update(file_seconds=SECONDS, total_seconds=SECONDS * 10)

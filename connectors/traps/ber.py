@@ -504,6 +504,76 @@ def _varbinds(data: bytes, position: int, pdu_end: int) -> tuple[list[Varbind], 
     return head, varbinds
 
 
+_UPTIME_VARBIND: Final = bytes.fromhex("06 08 2b06010201010300 43")  # after the header of the varbind
+_NO_ERROR: Final = bytes.fromhex("020100 020100")
+
+
+def outline(data: bytes) -> tuple[int, int, bytes] | None:
+    """Where the community of an ordinary v1 or v2c trap begins and ends, and what makes two traps say the same.
+
+    The latter is all of the message but its head, the request-id and the uptime, which differ in every trap a device
+    sends. None for everything unusual, informs among it: that is for `parse`. Two datagrams of the same contents are
+    either both taken by `parse` or both refused, and mean the same but for those two numbers.
+    """
+    try:
+        size = len(data)
+        position = _body(data, 0, 0x30)
+        if data[position : position + 2] != b"\x02\x01" or data[position + 3] != 0x04 or data[position + 4] & 0x80:
+            return None
+        version = data[position + 2]
+        start = position + 5
+        end = position = start + data[position + 4]
+        if version == 1:
+            position = _body(data, position, V2_TRAP)
+            length = data[position + 1]
+            if data[position] != 0x02 or not 0 < length <= 4:
+                return None
+            position += 2 + length
+            if data[position : position + 6] != _NO_ERROR:
+                return None
+            position = _body(data, position + 6, 0x30)
+            length = data[position + 13]
+            if (
+                data[position] != 0x30
+                or data[position + 1] != length + 12
+                or not 0 < length <= 5
+                or data[position + 2 : position + 13] != _UPTIME_VARBIND
+            ):
+                return None
+            position += 14 + length
+            return None if position > size else (start, end, data[position:])
+        if version == 0:
+            content = position = _body(data, position, V1_TRAP)
+            for _ in range(4):  # enterprise, agent-addr, generic and specific trap
+                if data[position + 1] & 0x80:
+                    return None
+                position += 2 + data[position + 1]
+            length = data[position + 1]
+            if data[position] != 0x43 or not 0 < length <= 5:
+                return None
+            behind = position + 2 + length
+            _body(data, behind, 0x30)
+            return start, end, data[content:position] + data[behind:]
+    except (IndexError, Refused):
+        pass
+    return None
+
+
+def _body(data: bytes, position: int, tag: int) -> int:
+    """Where the content begins of an element that reaches to the end of the datagram; Refused for any other."""
+    length = data[position + 1]
+    start = position + 2
+    if length == 0x82:
+        length = data[start] << 8 | data[start + 1]
+        start += 2
+    elif length == 0x81:
+        length = data[start]
+        start += 1
+    if data[position] != tag or start + length != len(data):
+        malformed("The element does not fill the datagram.")
+    return start
+
+
 def encode(tag: int, content: bytes) -> bytes:
     length = len(content)
     if length < 0x80:

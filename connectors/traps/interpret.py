@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
+from typing import Any
 
 from alerts.choices import Outcome
 from alerts.ids import uuid7
@@ -17,8 +18,11 @@ from connectors.journal import InformKey, Item
 from connectors.snapshot import ConnectorRow, Snapshot
 from connectors.traps import ber, v3
 from connectors.traps.identity import named_elsewhere
-from connectors.traps.normalize import Disabled, device_address, normalize
+from connectors.traps.normalize import SEVERITY_FALLBACK, Disabled, device_address, normalize, raw_data_of
+from connectors.traps.readings import Reading, Readings
 from connectors.traps.receiver import OTHER_SOURCES
+from connectors.traps.storms import Storms
+from connectors.traps.storms import read as read_storm
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +43,7 @@ REQUEST_ID_MASK = 0x7FFF_FFFF_FFFF_FFFF
 # told. Built when it is sent, for SNMPv3 answers carry the time.
 Answer = Callable[[], bytes]
 
+_NOTHING: Callable[[], dict[str, Any]] = dict
 _NO_CONNECTOR = ConnectorRow(0, CONNECTOR_TYPE, CONNECTOR_TYPE, False, "snmp")
 
 
@@ -50,6 +55,8 @@ class Interpreter:
 
     def __init__(self, receiver: v3.Receiver | None = None) -> None:
         self.v3 = receiver
+        self._readings = Readings()
+        self._storms = Storms()
         self._samples: Counter[tuple[str, str]] = Counter()
         self._samples_hour, self._sampled, self._sampled_octets = 0, 0, 0
         self._sources: set[str] = set()
@@ -61,8 +68,27 @@ class Interpreter:
         self, data: bytes, source: str, port: int, received_ns: int, snapshot: Snapshot
     ) -> tuple[Item, Answer | None]:
         """The item, and what is to be sent back once it is committed."""
-        connector = snapshot.of_type(CONNECTOR_TYPE) or _NO_CONNECTOR
+        item, answer = self._read(data, source, port, received_ns, snapshot)
+        if item.event is not None:
+            item.withheld = self._storms.is_above(source, received_ns, snapshot.limits)
+        return item, answer
+
+    def storms(self, now_ns: int, snapshot: Snapshot) -> list[Item]:
+        """What is to be told of sources above their rate."""
+        return self._storms.report(now_ns, snapshot, snapshot.of_type(CONNECTOR_TYPE) or _NO_CONNECTOR)
+
+    def _read(
+        self, data: bytes, source: str, port: int, received_ns: int, snapshot: Snapshot
+    ) -> tuple[Item, Answer | None]:
         received_at = EPOCH + timedelta(microseconds=received_ns // 1_000)
+        outline = ber.outline(data)
+        if outline is not None:
+            start, end, content = outline
+            known = self._readings.get((source, content), snapshot)
+            if known is not None and not snapshot.communities.refusal(data[start:end], source):
+                masked = b"".join((data[:start], b"*" * (end - start), data[end:]))
+                return _again(known, masked, source, port, received_at, snapshot), None
+        connector = snapshot.of_type(CONNECTOR_TYPE) or _NO_CONNECTOR
         item = Item(
             event_key=uuid7(),
             received_at=received_at,
@@ -98,7 +124,28 @@ class Interpreter:
             item.inform = InformKey(source, port, request_id, sha256(data).hexdigest())
             answer = partial(ber.response_to, data, notification)
         fill(item, notification, snapshot, connector)
+        # Where the rest differs, a community inside was masked, and is to be in each of them.
+        if outline is not None and item.outcome is not Outcome.FAILED and item.datagram[end:] == data[end:]:
+            self._remember((source, content), item)
         return item, answer
+
+    def _remember(self, key: tuple[str, bytes], item: Item) -> None:
+        """What the trap meant, without what only this one carried."""
+        event = item.event
+        self._readings.keep(
+            key,
+            Reading(
+                connector_id=item.connector_id,
+                kind=item.kind,
+                subject=item.subject,
+                device_ip=item.device_ip,
+                data=item.data,
+                event=None if event is None else event.again(item.received_at, _NOTHING),
+                outcome=item.outcome,
+                reason=item.reason,
+                severity_fallback=event is not None and SEVERITY_FALLBACK in event.tags,
+            ),
+        )
 
     def _interpret_v3(
         self,
@@ -189,6 +236,17 @@ class Interpreter:
         return self._said_count <= LINES_PER_MINUTE
 
 
+def _again(reading: Reading, masked: bytes, source: str, port: int, received_at: datetime, snapshot: Snapshot) -> Item:
+    """The item of a trap that says what another said before it."""
+    item = Item(uuid7(), received_at, reading.connector_id, source, port, reading.kind, reading.subject)
+    item.datagram, item.data, item.device_ip = masked, reading.data, reading.device_ip
+    item.outcome, item.reason = reading.outcome, reading.reason
+    if reading.event is not None:
+        raw = partial(raw_data_of, masked, source, snapshot.mappings.names, reading.severity_fallback)
+        item.event = reading.event.again(received_at, raw)
+    return item
+
+
 REASONS = {
     "malformed": "it is not well-formed SNMP",
     "version": "its SNMP version is unknown",
@@ -260,3 +318,8 @@ def reread(item: Item, snapshot: Snapshot) -> None:
             item.error = f"It cannot be read again: {describe(unreadable.reason, unreadable.detail)}."
             return
     fill(item, notification, snapshot, connector)
+
+
+def reread_storm(item: Item, snapshot: Snapshot) -> None:
+    """What was told of a storm, once more."""
+    read_storm(item, snapshot, snapshot.by_id(item.connector_id) or snapshot.of_type(CONNECTOR_TYPE) or _NO_CONNECTOR)

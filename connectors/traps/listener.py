@@ -6,6 +6,7 @@ the keeper reloads configuration once a second, says that we live, and makes jou
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import sys
@@ -13,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import connection
@@ -22,24 +24,29 @@ from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from alerts.choices import Outcome
-from connectors import partitions
+from connectors import partitions, socketcounts
+from connectors.durable import Durable, Kept, NotKept
 from connectors.ingest import Ingest, Stopped
 from connectors.journal import Bucket, Item
 from connectors.models import Connector
+from connectors.registry import reader
 from connectors.snapshot import Watcher
+from connectors.spool import Spool
 from connectors.traps import sockets, v3
 from connectors.traps.burst import Datagram
 from connectors.traps.engines import Engine, EngineFileUnusable, engine_path
 from connectors.traps.interpret import Answer, Interpreter
+from connectors.traps.latency import Latency
 from connectors.traps.receiver import CAPACITY, Receiver
 from connectors.traps.users import Users
 from opsconductor import db, heartbeat
 from opsconductor.crypto import check_keys
 from opsconductor.exceptions import OpsConductorError, WrongKeys, sentence
+from opsconductor.outcry import cry, flush
 
 log = logging.getLogger(__name__)
 
-BATCH = 500
+BATCH = 1_000
 # After a commit, wait this long for a burst to gather: transactions are paid per batch, not per trap.
 GATHER_SECONDS = 0.005
 IDLE_SECONDS = 0.25
@@ -47,6 +54,13 @@ IDLE_SECONDS = 0.25
 YIELD_SECONDS = 0.002
 # How long a computing thread keeps the interpreter lock from the receiver; Python's default is 5 ms.
 SWITCH_SECONDS = 0.001
+GC_THRESHOLDS = (200_000, 20, 100)
+# The database may be restarted; what takes longer goes to the spool.
+PATIENCE_SECONDS = 1.0
+HANG_SECONDS = 15
+NOT_KEPT_SECONDS = 0.5
+DRAIN_SECONDS = 0.2
+FLUSH_SECONDS = 2.0  # for messages that are on their way to people
 REFRESH_SECONDS = 1.0
 PARTITIONS_EVERY_SECONDS = 3600
 # Less than the supervisor waits before it kills, so that what is lost can still be said.
@@ -54,18 +68,30 @@ STOP_SECONDS = 6.0
 FLOOD_SECONDS = 0.5
 
 
+class Batch(NamedTuple):
+    """What is stored together, the datagrams it came from with their answers, and what memory could not hold."""
+
+    items: list[Item]
+    received: list[tuple[Datagram, Answer | None]]
+    overflow: Counter[Bucket]
+
+
 class TrapListener:
-    """Runs until `stop()`. What was received and not stored when the database stays away is said in numbers."""
+    """Runs until `stop()`. What neither the database nor the spool took until then is said in numbers."""
 
     def __init__(self, socks: list[socket.socket], capacity: int = CAPACITY) -> None:
         self.receiver = Receiver(socks, capacity)
         self.watcher = Watcher()
         self.stored = 0
+        self._latency = Latency()
+        self._reading: socketcounts.Reading | None = None
         self._interpreter = Interpreter()
-        self._ingest = Ingest(application="trap_listener", stopped=self._give_up)
+        self._ingest = Ingest(application="trap_listener", stopped=self._give_up, patience=PATIENCE_SECONDS)
+        self._durable = Durable(self._ingest, Spool(settings.VAR_DIR / "spool", "trap_listener"), self._reread, cry)
         self._stop_requested = threading.Event()
         self._stop_by = 0.0
         self._in_flight = 0
+        self._held: Batch | None = None  # what neither the database nor the spool has taken yet
         self._accepted = 0  # events ever taken in; written by the storing thread
         self._reported = 0  # how many of them the connector's counter holds; written by the keeper
         self._engine_trouble = False
@@ -79,17 +105,27 @@ class TrapListener:
     def run(self) -> None:
         """Raises WrongKeys when this process cannot read the database's secrets."""
         sys.setswitchinterval(SWITCH_SECONDS)
+        # A batch makes tens of thousands of objects that live as long as it does and refer to nothing but each other's
+        # values. Looking among them, and everything loaded at start, for cycles took a fifth of the time of a trap.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         self.receiver.start()
         self._open_engine()
         keeper = threading.Thread(target=self._keep, name="trap-keeper", daemon=True)
+        watchdog = threading.Thread(target=self._watch, name="trap-watchdog", daemon=True)
         self._first_look()
+        self._durable.adopt()
         keeper.start()
+        watchdog.start()
         try:
             while not self._stop_requested.is_set():
-                self.receiver.wait(IDLE_SECONDS)
+                if not self._durable.waiting():
+                    self.receiver.wait(IDLE_SECONDS)
                 self._let_read()
                 if self._store_waiting():
                     time.sleep(GATHER_SECONDS)
+                self._drain()
                 alive = self.receiver.is_alive() and keeper.is_alive()
                 if not alive and not self._stop_requested.is_set():
                     raise OpsConductorError("A thread of the trap listener died; the reason stands above.")
@@ -98,10 +134,15 @@ class TrapListener:
                 pass
         except Stopped:
             self.receiver.stop()
+        left = self._durable.waiting()
+        if left:
+            log.warning("%d events stay in the spool; the next start stores them.", left)
+        self._durable.close()
+        flush(FLUSH_SECONDS)
         lost = self.receiver.waiting() + self._in_flight
         if lost:
             log.error(
-                "Stopped while the database was away: %d received traps are lost; informs will be sent again.",
+                "Stopped while nothing took events: %d received traps are lost; informs will be sent again.",
                 lost,
             )
         self._ingest.close()
@@ -114,26 +155,51 @@ class TrapListener:
         """One batch; True when there was one. Without configuration nobody can be judged, so everything waits."""
         if not self.watcher.loaded:
             return False
-        datagrams = self.receiver.take(BATCH)
-        overflow = self._overflow()
-        if not datagrams and not overflow:
+        batch = self._held or self._next_batch()
+        if batch is None:
             return False
-        snapshot = self.watcher.snapshot
-        batch = [
-            (d, *self._interpreter.interpret(d.data, d.source, d.port, d.received_ns, snapshot)) for d in datagrams
-        ]
-        items: list[Item] = [item for _, item, _ in batch]
-        self._in_flight = len(items)
-        self._ingest.store(items, overflow)
-        self._in_flight = 0
-        for datagram, _, answer in batch:
+        self._held = batch
+        self._in_flight = len(batch.received)
+        items = batch.items
+        try:
+            kept = self._durable.keep(items, batch.overflow)
+        except NotKept:
+            # It is tried again; memory holds what arrives meanwhile, and counts what it cannot hold.
+            time.sleep(NOT_KEPT_SECONDS)
+            return not self._give_up()
+        self._held, self._in_flight = None, 0
+        for datagram, answer in batch.received:
             # An inform seen before is answered again: its first answer was lost. What was refused has an answer only
             # in SNMPv3, whose senders are told why or learn our engine ID.
             if answer is not None:
                 respond(datagram, answer)
-        self.stored += len(items)
+        if kept is Kept.STORED:
+            self.stored += len(items)
+            self._latency.add([datagram.received_ns for datagram, _ in batch.received], time.time_ns())
         self._accepted += sum(1 for item in items if item.outcome is not Outcome.REJECTED)
         return True
+
+    def _next_batch(self) -> Batch | None:
+        snapshot, interpret = self.watcher.snapshot, self._interpreter.interpret
+        datagrams = self.receiver.take(BATCH)
+        items, received = [], []
+        for d in datagrams:
+            item, answer = interpret(d.data, d.source, d.port, d.received_ns, snapshot)
+            items.append(item)
+            received.append((d, answer))
+        items += self._interpreter.storms(time.time_ns(), snapshot)
+        overflow = self._overflow()
+        return Batch(items, received, overflow) if items or overflow else None
+
+    def _drain(self) -> None:
+        if self._durable.waiting():
+            stored = self._durable.drain(DRAIN_SECONDS)
+            self.stored += stored
+            if not stored:
+                self.receiver.wait(IDLE_SECONDS)
+
+    def _reread(self, item: Item) -> None:
+        reader(item.kind)(item, self.watcher.snapshot)
 
     def _let_read(self) -> None:
         """In a flood reading goes first, for a moment: a flood that lasts must not starve those who wait."""
@@ -154,6 +220,12 @@ class TrapListener:
         return self._stop_requested.is_set() and time.monotonic() > self._stop_by
 
     # --- keeping ----------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """A database that takes a batch and never answers must not hold up the batches behind it."""
+        while not self._stop_requested.wait(REFRESH_SECONDS):
+            if self._ingest.hang_up(HANG_SECONDS):
+                log.error("The database has not answered for %d s; the connection is given up.", HANG_SECONDS)
 
     def _first_look(self) -> None:
         """Wait for the database as long as it takes; the receiver holds what arrives meanwhile."""
@@ -186,6 +258,8 @@ class TrapListener:
                 self._tend_engine()
                 now = time.monotonic()
                 if now >= beat_at:
+                    for sock in self.receiver.socks:
+                        sockets.steer(sock)
                     self._beat()
                     beat_at = now + heartbeat.INTERVAL_SECONDS
                 if now >= partitions_at:
@@ -252,8 +326,18 @@ class TrapListener:
         with db.connect(application="partitions") as conn:
             partitions.ensure_ahead(conn)
 
+    def _count_sockets(self) -> None:
+        """What the sockets received and the kernel dropped, since the last time or since the listener before us."""
+        with db.connect(application="socket counts") as conn:
+            if self._reading is None:
+                self._reading = socketcounts.handed_on(conn, self.receiver.socks) or socketcounts.Reading()
+            found, reading = socketcounts.deltas(self.receiver.socks, self._reading, dict(self.receiver.received_by))
+            socketcounts.write(conn, heartbeat.this_instance(), found)
+        self._reading = reading
+
     def _beat(self) -> None:
         self._count_received()
+        self._count_sockets()
         receiver = self._interpreter.v3
         heartbeat.beat(
             "trap_listener",
@@ -262,7 +346,11 @@ class TrapListener:
                 "bound": [str(sockets.local_address(s)) for s in self.receiver.socks],
                 "received": self.receiver.received,
                 "stored": self.stored,
-                "waiting": self.receiver.waiting(),
+                "waiting": self.receiver.waiting() + self._in_flight,
+                "spooled": self._durable.waiting(),
+                "latency_ms": self._latency.percentiles(),
+                "refusing": self._durable.is_refusing(),
+                **(self._reading.detail() if self._reading else {}),
                 "not_storing_seconds": self._ingest.away_seconds(),
                 "dropped": sum(sockets.drops(s) for s in self.receiver.socks),
                 "buffer_bytes": min((sockets.receive_buffer(s) for s in self.receiver.socks), default=0),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from alerts.choices import Severity
 from alerts.types import NormalizedAlert
 from connectors.mappings import TITLE_MAX, Varbinds, shortened
+from connectors.oids import NameTable
 from connectors.snapshot import ConnectorRow, Snapshot
-from connectors.traps.ber import Notification
+from connectors.traps.ber import Notification, parse
 from connectors.traps.values import json_value, normalise_oid, readable
 
 UNKNOWN_TYPE = "unknown_trap"
@@ -45,8 +46,7 @@ def normalize(
     address = device_address(notification, source, connector)
     device = snapshot.devices.find(address)
     key, name, vendor = (device.ip, device.name, device.vendor) if device else (address, "", "")
-    values = [(vb.oid, vb.type, plain_value(vb.type, vb.value, vb.oid)) for vb in notification.varbinds]
-    varbinds = Varbinds(values, snapshot.mappings.names)
+    varbinds = named(notification, snapshot.mappings.names)
     match = snapshot.mappings.match(notification.trap_oid, varbinds, vendor)
     if match is not None and not match.enabled:
         raise Disabled("mapping")
@@ -68,7 +68,7 @@ def normalize(
         received_at=received_at,
         title="",
         message="",
-        raw_data=raw_data(notification, varbinds, source),
+        raw_data=partial(raw_data, notification, varbinds, source),
     )
     if match is None:
         # One alert for both forms of its OID, called by the one that was sent: that is what a MIB lists.
@@ -86,7 +86,7 @@ def normalize(
     alert.ttl_minutes = match.ttl_minutes
     if match.severity_fallback:
         alert.tags = [SEVERITY_FALLBACK]
-        alert.raw_data["severity_fallback"] = True
+        alert.raw_data = partial(raw_data, notification, varbinds, source, severity_fallback=True)
     if not match.is_clear:  # nobody sees the text of a clear
         alert.title = match.title(device=name or key)
         alert.message = describe(varbinds, match.component)
@@ -135,7 +135,9 @@ def measure(value: str, unit: str) -> str:
     return f"{value} {unit}".strip()
 
 
-def raw_data(notification: Notification, varbinds: Varbinds, source: str) -> dict[str, Any]:
+def raw_data(
+    notification: Notification, varbinds: Varbinds, source: str, severity_fallback: bool = False
+) -> dict[str, Any]:
     """What the alert's page shows of the notification; JSON-safe, without the community."""
     rows = []
     for vb, item in zip(notification.varbinds, varbinds.items, strict=True):
@@ -164,4 +166,17 @@ def raw_data(notification: Notification, varbinds: Varbinds, source: str) -> dic
         data["inform"] = True
     if notification.security:
         data["security"] = notification.security
+    if severity_fallback:
+        data["severity_fallback"] = True
     return data
+
+
+def raw_data_of(datagram: bytes, source: str, names: NameTable, severity_fallback: bool) -> dict[str, Any]:
+    """The same, of a v1 or v2c datagram that has been read before."""
+    notification = parse(datagram)
+    return raw_data(notification, named(notification, names), source, severity_fallback)
+
+
+def named(notification: Notification, names: NameTable) -> Varbinds:
+    """The varbinds with their objects' names, values as conditions and titles see them."""
+    return Varbinds([(vb.oid, vb.type, plain_value(vb.type, vb.value, vb.oid)) for vb in notification.varbinds], names)

@@ -7,8 +7,10 @@ import selectors
 import socket
 import threading
 from collections import Counter, deque
+from operator import attrgetter
 
 from connectors.traps.burst import MESSAGES, Burst, BurstReader, Datagram, SingleReader, Singles, reader
+from connectors.traps.sockets import local_address
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +20,9 @@ OVERFLOW_SOURCES = 10_000
 OTHER_SOURCES = "other"
 SELECT_SECONDS = 0.5
 FLOOD_OVER_SECONDS = 0.005
+# How far ahead datagrams are taken apart to see whose they are; the rest waits as the kernel wrote it.
+OPEN_AHEAD = 20_000
+_received = attrgetter("received_ns")
 
 
 class Receiver(threading.Thread):
@@ -32,9 +37,12 @@ class Receiver(threading.Thread):
         self.capacity = capacity
         self.capacity_bytes = capacity_bytes
         self.received = 0
+        self.received_by: Counter[str] = Counter()  # the address datagrams were sent to
         self._flooded = False
         self._bursts: deque[Burst | Singles] = deque()
-        self._opened: deque[Datagram] = deque()  # the storing thread's own
+        # The storing thread's own: what was taken apart, by source, in the order in which sources came.
+        self._opened: dict[str, deque[Datagram]] = {}
+        self._opened_count = 0
         self._queued = 0  # datagrams ever put into _bursts; written by this thread
         self._taken = 0  # datagrams ever handed out; written by the storing thread
         self._queued_bytes = 0
@@ -47,13 +55,13 @@ class Receiver(threading.Thread):
     def run(self) -> None:
         with selectors.DefaultSelector() as selector:
             for sock in self.socks:
-                selector.register(sock, selectors.EVENT_READ, reader(sock))
+                selector.register(sock, selectors.EVENT_READ, (reader(sock), str(local_address(sock))))
             while not self._stop_requested.is_set():
                 ready = selector.select(FLOOD_OVER_SECONDS if self._flooded else SELECT_SECONDS)
                 if not ready:
                     self._flooded = False
                 for key, _ in ready:
-                    self._drain(key.data)
+                    self._drain(*key.data)
 
     def stop(self) -> None:
         """End; what the sockets still hold stays there for whoever shares them next."""
@@ -73,14 +81,33 @@ class Receiver(threading.Thread):
         return self._flooded and self.waiting() < self.capacity // 2
 
     def take(self, most: int) -> list[Datagram]:
-        """For one storing thread."""
-        opened = self._opened
-        while len(opened) < most and self._bursts:
+        """The next to store, for one storing thread. In the order received; once more than `most` wait, the sources
+        take turns, so that what one of them floods us with does not delay what the others say."""
+        while self._opened_count < OPEN_AHEAD and self._bursts:
             burst = self._bursts.popleft()
-            opened.extend(burst.datagrams())
+            for datagram in burst.datagrams():
+                queue = self._opened.get(datagram.source)
+                if queue is None:
+                    queue = self._opened[datagram.source] = deque()
+                queue.append(datagram)
+            self._opened_count += len(burst)
             self._taken_bytes += burst.size
-        taken = [opened.popleft() for _ in range(min(most, len(opened)))]
+        taken: list[Datagram] = []
+        if self._opened_count <= most:
+            for queue in self._opened.values():
+                taken.extend(queue)
+            self._opened.clear()
+        else:
+            share = max(1, most // len(self._opened))
+            while len(taken) < most:
+                source = next(iter(self._opened))
+                queue = self._opened.pop(source)
+                taken.extend(queue.popleft() for _ in range(min(share, len(queue), most - len(taken))))
+                if queue:
+                    self._opened[source] = queue  # behind the others
+        self._opened_count -= len(taken)
         self._taken += len(taken)
+        taken.sort(key=_received)
         return taken
 
     def take_overflow(self) -> Counter[str]:
@@ -92,7 +119,7 @@ class Receiver(threading.Thread):
     def waiting(self) -> int:
         return self._queued - self._taken
 
-    def _drain(self, burst: BurstReader | SingleReader) -> None:
+    def _drain(self, burst: BurstReader | SingleReader, address: str) -> None:
         """One burst; the selector comes back at once while there is more."""
         try:
             received = burst.read()
@@ -102,6 +129,7 @@ class Receiver(threading.Thread):
         if received is None:
             return
         self.received += len(received)
+        self.received_by[address] += len(received)
         self._flooded = len(received) > MESSAGES // 2
         size = received.size
         if (

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import ipaddress
+import logging
 import os
 import socket
 import struct
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from opsconductor.exceptions import OpsConductorError
 from opsconductor.sockets import SO_TIMESTAMPNS, spell, trap
+
+log = logging.getLogger(__name__)
 
 # Not in Python's socket module; the same numbers on Linux x86-64 and arm64.
 IP_PKTINFO = 8
@@ -51,6 +56,14 @@ def open_socket(address: Address) -> socket.socket:
     return prepare(trap(address.host, address.port, exclusive=False, flag="--listen").socket)
 
 
+# Linux, asm-generic/socket.h and linux/filter.h: classic BPF, run for each datagram on the way to a shared port.
+SO_ATTACH_REUSEPORT_CBPF = 51
+NETWORK_HEADER = 0xFFF0_0000  # SKF_NET_OFF: from the IP header, whatever the program is given
+SOURCE_IPV4, SOURCE_IPV6 = 12, 20  # the last four octets of an IPv6 source
+BPF_LOAD_WORD, BPF_MULTIPLY, BPF_SHIFT_RIGHT, BPF_MODULO, BPF_RETURN = 0x20, 0x24, 0x74, 0x94, 0x16
+HASH_FACTOR = 0x9E37_79B1
+
+
 def prepare(sock: socket.socket) -> socket.socket:
     """Ready for the receiver: never blocks, and on wildcard sockets tells which address a datagram was sent to."""
     sock.setblocking(False)
@@ -65,6 +78,46 @@ def prepare(sock: socket.socket) -> socket.socket:
 
 def is_wildcard(sock: socket.socket) -> bool:
     return ipaddress.ip_address(sock.getsockname()[0].partition("%")[0]).is_unspecified
+
+
+def steer(sock: socket.socket) -> int:
+    """Where several processes share the port, give each sender to one of them, by its address; how many share it.
+
+    The kernel would choose by address and port, and senders change their port with every trap: their order, and what we
+    remember of each, would be spread over all. Ask again now and then: processes come and go. Where the kernel cannot,
+    or the number is not known, it chooses as it does by itself, and nothing is lost by that.
+    """
+    sharing = _sharing(sock)
+    if sharing > 1:
+        source_at = NETWORK_HEADER + (SOURCE_IPV6 if sock.family == socket.AF_INET6 else SOURCE_IPV4)
+        steps = (
+            (BPF_LOAD_WORD, source_at),
+            (BPF_MULTIPLY, HASH_FACTOR),  # addresses that end alike must not all go to one process
+            (BPF_SHIFT_RIGHT, 16),
+            (BPF_MODULO, sharing),
+            (BPF_RETURN, 0),
+        )
+        program = ctypes.create_string_buffer(b"".join(struct.pack("@HBBI", code, 0, 0, k) for code, k in steps))
+        header = struct.pack("@HxxxxxxP", len(steps), ctypes.addressof(program))
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, header)
+        except OSError as error:
+            log.debug("Senders are not steered: %s", error)
+    return sharing
+
+
+def _sharing(sock: socket.socket) -> int:
+    """Sockets bound to the same address and port, by /proc/net/udp; 1 where that cannot be read."""
+    host, port = sock.getsockname()[:2]
+    v6 = sock.family == socket.AF_INET6
+    packed = socket.inet_pton(sock.family, host.partition("%")[0])
+    words = struct.unpack(f"={len(packed) // 4}I", packed)
+    wanted = "".join(f"{word:08X}" for word in words) + f":{port:04X}"
+    try:
+        lines = Path("/proc/net/udp6" if v6 else "/proc/net/udp").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 1
+    return max(1, sum(fields[1] == wanted for fields in (line.split() for line in lines[1:]) if len(fields) > 1))
 
 
 def receive_buffer(sock: socket.socket) -> int:

@@ -66,8 +66,8 @@ def test_a_connection_lost_after_the_commit_but_before_its_answer_counts_once(li
     original = Ingest._transaction
     calls: list[int] = []
 
-    def lose_the_answer(self, items, pending=None, extra=None):
-        original(self, items, pending, extra)
+    def lose_the_answer(self, *arguments, **named):
+        original(self, *arguments, **named)
         calls.append(1)
         if len(calls) == 1:
             kill_backend(self._conn)
@@ -287,9 +287,9 @@ def test_two_batches_over_the_same_problems_in_opposite_order_do_not_deadlock(li
     original = Ingest._wait
 
     class Watched(Ingest):
-        def _wait(self, attempt, error):
+        def _wait(self, attempt, error, impatient=False):
             deadlocks.append(type(error).__name__)
-            original(self, attempt, error)
+            original(self, attempt, error, impatient)
 
     def write(order):
         ingest = Watched(application="order")

@@ -120,7 +120,7 @@ def meaning_faults(record: dict[str, Any], item: Item) -> Iterator[str]:
 
 def payload_as_seen(item: Item) -> Sent:
     """The varbinds as the line read them, with octets made readable."""
-    rows = item.event.raw_data["varbinds"] if item.event else []
+    rows = item.event.facts()["varbinds"] if item.event else []
     return [(row["oid"], row["type"], row.get("readable", row["value"])) for row in rows]
 
 
@@ -133,7 +133,7 @@ def reading_faults(record: dict[str, Any], item: Item, sent: Sent) -> Iterator[s
     title = item.event.title
     if not item.event.is_clear and (not title.strip() or CONTROLS.search(title + item.event.message)):
         yield f"title “{title}”, message “{item.event.message}”"
-    raw_data = json.loads(json.dumps(item.event.raw_data))
+    raw_data = json.loads(json.dumps(item.event.facts()))
     shown = {row["oid"]: row["value"] for row in raw_data["varbinds"]}
     for oid, kind, value in sent:
         if oid in ABOUT_THE_SENDER:

@@ -40,6 +40,7 @@ class Informer(threading.Thread):
         self.answered: set[int] = set()
         self.sent = 0
         self._stop_requested = threading.Event()
+        self._paused = threading.Event()
         self._waiting: dict[int, tuple[bytes, float, float]] = {}  # what, when again, how long to wait then
         self._socks = []
         for n in range(DEVICES):
@@ -54,12 +55,22 @@ class Informer(threading.Thread):
         self._stop_requested.set()
         self.join(2 * SECONDS)
 
+    def pause(self) -> None:
+        """No new ones for a while; returns when all that were sent are answered."""
+        self._paused.set()
+        until(lambda: not self._waiting)
+
+    def resume(self) -> None:
+        self._paused.clear()
+
     def run(self) -> None:
         ids = itertools.count(1)
         started, give_up = time.monotonic(), 0.0
         while True:
             now = time.monotonic()
-            if not self._stop_requested.is_set():
+            if self._paused.is_set():
+                started = now - self.sent / RATE
+            elif not self._stop_requested.is_set():
                 while self.sent < (now - started) * RATE and len(self._waiting) < UNDER_WAY:
                     number = next(ids)
                     self.sent = number
@@ -71,7 +82,7 @@ class Informer(threading.Thread):
                         request_id=number,
                     ).encoded()
                     self._waiting[number] = (data, 0.0, 0.5)
-            elif not give_up:
+            if self._stop_requested.is_set() and not give_up:
                 give_up = now + SECONDS
             for number, (data, again_at, pause) in list(self._waiting.items()):
                 if now >= again_at:
@@ -140,6 +151,8 @@ def test_kill_9_of_every_process_in_turn_loses_nothing_that_was_answered(system)
         def one(query: str):
             return conn.execute(query).fetchone()[0]
 
+        # What was answered from the spool while PostgreSQL was away is stored by and by.
+        until(lambda: not list((system.var / "spool").glob("*.spool")), lambda: system.output[-3000:])
         # Every inform exactly once: sent again, it is a duplicate.
         assert one("SELECT sum(occurrence_count) FROM alerts_alert") == informer.sent
         assert one("SELECT count(*) FROM connectors_rawevent WHERE outcome <> 'duplicate'") == informer.sent
