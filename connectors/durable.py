@@ -60,6 +60,7 @@ class Durable:
         self._spooling_since: float | None = None
         self._refusing = False
         self._next_try = 0.0
+        self._in_use = False
         self._events = 0  # for other threads: the spool's own count is this thread's
 
     def adopt(self) -> int:
@@ -122,6 +123,10 @@ class Durable:
         """Events in the spool. Any thread may ask."""
         return self._events
 
+    def is_spooling(self) -> bool:
+        """There is something in the spool, if only a file that is to be put away. Any thread may ask."""
+        return self._in_use
+
     def is_refusing(self) -> bool:
         """Neither the database nor the spool took the last events."""
         return self._refusing
@@ -170,3 +175,4 @@ class Durable:
 
     def _note(self) -> None:
         self._events = self._spool.events()
+        self._in_use = not self._spool.is_empty()

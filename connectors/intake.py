@@ -215,8 +215,7 @@ class Intake:
             if time.monotonic() >= self._adopt_at:
                 self._adopt_at = time.monotonic() + ADOPT_SECONDS
                 durable.adopt()
-            if durable.waiting():
-                durable.drain(DRAIN_SECONDS)
+            durable.drain(DRAIN_SECONDS)  # nothing where nothing is spooled
         except Exception as error:
             log.exception("The spool could not be worked off and is tried again: %s", sentence(error))
 

@@ -120,7 +120,7 @@ class TrapListener:
         watchdog.start()
         try:
             while not self._stop_requested.is_set():
-                if not self._durable.waiting():
+                if not self._durable.is_spooling():
                     self.receiver.wait(IDLE_SECONDS)
                 self._let_read()
                 if self._store_waiting():
@@ -192,10 +192,10 @@ class TrapListener:
         return Batch(items, received, overflow) if items or overflow else None
 
     def _drain(self) -> None:
-        if self._durable.waiting():
+        if self._durable.is_spooling():
             stored = self._durable.drain(DRAIN_SECONDS)
             self.stored += stored
-            if not stored:
+            if not stored and self._durable.is_spooling():
                 self.receiver.wait(IDLE_SECONDS)
 
     def _reread(self, item: Item) -> None:

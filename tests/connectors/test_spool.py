@@ -293,6 +293,23 @@ def test_a_process_killed_while_it_stored_the_spool_counts_nothing_twice(line, p
     assert_account_balances(3)
 
 
+def test_a_file_whose_last_event_was_stored_when_time_was_up_is_put_away_next(line, process, outage):
+    life = process()
+    outage.begin(life.ingest)
+    life.durable.keep([line.item(LINK_DOWN, interface(3))])
+    outage.end()
+    life.durable._find_position()
+    record = life.spool.read()
+    life.durable._store(record)
+    life.spool.stored(record)
+    life.durable._note()
+    assert (life.durable.waiting(), life.durable.is_spooling()) == (0, True)
+
+    assert life.drain() == 0
+    assert not life.durable.is_spooling()
+    assert life.said[-1] == "Events are stored again"
+
+
 def test_what_came_one_by_one_is_stored_together(line, process, outage):
     life = process()
     outage.begin(life.ingest)
