@@ -9,7 +9,6 @@ import shutil
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.system import ROOT, process, system
+from bench.system import ROOT, Load, process, system
 
 PATIENCE_SECONDS = 5  # without a single new event, before the account is closed
 TABLES = "alerts_alert, alerts_alerthistory, alerts_tombstone, connectors_rawevent, connectors_ingestcount"
@@ -140,20 +139,13 @@ def through_the_line(
     """Traps a second from the first datagram sent to the last one committed, checked by SQL before it is said."""
     port = free_port()
     with process("trap_listener", "--listen", f"127.0.0.1:{port}", cores=line_core):
-        generator = subprocess.Popen(
-            [sys.executable, "-m", "bench.generator", "--port", str(port), "--traps", str(options.traps),
-             "--problems", str(problems), "--sources", str(min(options.sources, problems))],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, load_core),
+        load = Load(
+            "--port", port, "--traps", options.traps, "--problems", problems,
+            "--sources", min(options.sources, problems), cores=load_core,
         )  # fmt: skip
-        assert generator.stdin is not None
-        assert generator.stdout is not None
-        generator.stdout.readline()
         wait_for_listener(conn)
-        generator.stdin.write("\n")
-        generator.stdin.flush()
-        started = float(generator.stdout.readline().split()[0])
-        generator.wait()
+        load.begin()
+        started = load.ended()
         total, moved_at = 0, time.time()
         while total < options.traps and time.time() < moved_at + PATIENCE_SECONDS:
             time.sleep(0.05)
@@ -190,18 +182,12 @@ def steady(conn: Any, options: argparse.Namespace, rate: int, cores: set[int]) -
     """Percentiles, in ms, of the way of a datagram to its commit at a steady rate; the listener's own measurement."""
     traps, problems, port = rate * options.seconds, 20_000, free_port()
     with process("trap_listener", "--listen", f"127.0.0.1:{port}", cores=cores):
-        generator = subprocess.Popen(
-            [sys.executable, "-m", "bench.generator", "--port", str(port), "--traps", str(traps), "--problems",
-             str(problems), "--sources", str(options.sources), "--rate", str(rate)],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        load = Load(
+            "--port", port, "--traps", traps, "--problems", problems, "--sources", options.sources, "--rate", rate
         )  # fmt: skip
-        assert generator.stdin is not None
-        assert generator.stdout is not None
-        generator.stdout.readline()
         wait_for_listener(conn)
-        generator.stdin.write("\n")
-        generator.stdin.flush()
-        generator.wait()
+        load.begin()
+        load.ended()
         deadline = time.time() + 60
         found: dict[str, float] = {}
         while time.time() < deadline:
@@ -259,19 +245,12 @@ def snmptrapd_rate(program: str, options: argparse.Namespace, line_core: set[int
         )
         try:
             time.sleep(2)
-            generator = subprocess.Popen(
-                [sys.executable, "-m", "bench.generator", "--port", str(port), "--traps", str(options.traps),
-                 "--problems", "20000", "--sources", str(options.sources)],
-                cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                preexec_fn=lambda: os.sched_setaffinity(0, load_core),
+            load = Load(
+                "--port", port, "--traps", options.traps, "--problems", 20_000, "--sources", options.sources,
+                cores=load_core,
             )  # fmt: skip
-            assert generator.stdin is not None
-            assert generator.stdout is not None
-            generator.stdout.readline()
-            generator.stdin.write("\n")
-            generator.stdin.flush()
-            started = float(generator.stdout.readline().split()[0])
-            generator.wait()
+            load.begin()
+            started = load.ended()
             size, ended = -1, time.time()
             while log.stat().st_size != size:
                 size, ended = log.stat().st_size, time.time()

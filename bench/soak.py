@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 from bench.ingest import check, free_port, reset, say, wait_for_listener
-from bench.system import ROOT, process, system
+from bench.system import Load, process, system
 
 EVERY_SECONDS = 5
 # Of the last minute over the second one: the first fills caches.
@@ -34,18 +32,13 @@ def main() -> None:
         with db.connect(application="bench") as conn:
             reset(conn)
             with process("trap_listener", "--listen", f"127.0.0.1:{port}") as listener:
-                generator = subprocess.Popen(
-                    [sys.executable, "-m", "bench.generator", "--port", str(port), "--traps", str(traps), "--problems",
-                     str(options.problems), "--sources", str(options.sources), "--rate", str(options.rate)],
-                    cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                load = Load(
+                    "--port", port, "--traps", traps, "--problems", options.problems, "--sources", options.sources,
+                    "--rate", options.rate,
                 )  # fmt: skip
-                assert generator.stdin is not None
-                assert generator.stdout is not None
-                generator.stdout.readline()
                 wait_for_listener(conn)
-                generator.stdin.write("\n")
-                generator.stdin.flush()
-                while generator.poll() is None:
+                load.begin()
+                while load.process.poll() is None:
                     time.sleep(EVERY_SECONDS)
                     memory.append(pss(listener.pid))
                     latency = heartbeat(conn).get("latency_ms", {})

@@ -47,6 +47,36 @@ def system(cores: set[int] | None = None) -> Iterator[Path]:
         shutil.rmtree(var, ignore_errors=True)
 
 
+class Load:
+    """The generator, a process of its own: it encodes everything, then waits to be told."""
+
+    def __init__(self, *words: object, cores: set[int] | None = None) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bench.generator", *map(str, words)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=(lambda: os.sched_setaffinity(0, cores)) if cores else None,
+        )
+        self._hear()  # that it is ready
+
+    def begin(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def ended(self) -> float:
+        """When the first datagram was sent, once the last one is (seconds since the epoch)."""
+        started = float(self._hear().split()[0])
+        self.process.wait()
+        return started
+
+    def _hear(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+
 @contextmanager
 def process(*words: str, cores: set[int] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """A manage.py command beside us, ended by SIGTERM."""

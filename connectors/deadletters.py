@@ -26,11 +26,10 @@ from django.utils import timezone
 
 from alerts.choices import Outcome
 from alerts.detailview import Varbind, varbinds
-from connectors import journal, snapshot
+from connectors import journal, snapshot, sweep
 from connectors.ingest import Ingest, Stopped
-from connectors.journal import READ_COLUMNS, Item, item_of
+from connectors.journal import READ_COLUMNS, item_of
 from connectors.models import RawEvent
-from connectors.registry import reader
 from connectors.snapshot import Snapshot
 from connectors.traps import ber
 from connectors.traps.normalize import named, raw_data
@@ -218,23 +217,11 @@ def _apply(conn: psycopg.Connection[Any], ingest: Ingest, today: Snapshot, keys:
     for number, record in enumerate(records):
         item = item_of(record)
         try:
-            _finish(ingest, today, item)
+            sweep.finish(ingest, today, item)
         except Stopped:
             done.waiting += len(records) - number
             raise
         done.outcomes[item.outcome.value if item.outcome else Outcome.PENDING.value] += 1
-
-
-def _finish(ingest: Ingest, today: Snapshot, item: Item) -> None:
-    try:
-        reader(item.kind)(item, today)
-    except Exception as error:
-        ingest.fail_pending(item, error)
-        return
-    if item.event is not None:
-        ingest.finish_pending(item)
-    elif item.outcome is not None:
-        ingest.settle_pending(item, item.outcome, item.reason, item.error)
 
 
 def _batches(filters: Filters) -> Iterator[list[Key]]:

@@ -1,6 +1,6 @@
 """An event as a program sends it to /api/v1/events/: what it may say, how that is checked, what it means.
 
-Pure: no database but in `forget_keys`. One event is read in some ten microseconds, since thousands a second come.
+Pure: no database. One event is read in some ten microseconds, since thousands a second come.
 """
 
 from __future__ import annotations
@@ -403,11 +403,3 @@ def answer(results: list[dict[str, Any]]) -> dict[str, Any]:
     """`{accepted, rejected, results}`; rejected are those that were refused for what they say."""
     rejected = sum(result["outcome"] == Outcome.REJECTED for result in results)
     return {"accepted": len(results) - rejected, "rejected": rejected, "results": results}
-
-
-def forget_keys(now: datetime | None = None) -> int:
-    """Idempotency keys older than 24 h; how many."""
-    from connectors.models import IdempotencyKey
-
-    deleted, _ = IdempotencyKey.objects.filter(created_at__lt=(now or datetime.now(UTC)) - KEEP_KEYS).delete()
-    return deleted

@@ -24,8 +24,10 @@ from alerts import locks
 from alerts.fingerprints import lock_key
 from connectors import storage
 from connectors.account import EARLIER, EARLIER_EVENTS, EPOCH, WAY
+from connectors.events import KEEP_KEYS
 from connectors.partitions import LOCK as PARTITION_LOCK
 from connectors.partitions import ensure_partition
+from connectors.sweep import INFORMS_KEPT
 from opsconductor import pgtext
 
 log = logging.getLogger(__name__)
@@ -37,9 +39,7 @@ COUNT_BATCH = 5_000
 # The trap page and the chart read minutes of the last day; what is older they read by hours.
 MINUTES_KEPT = timedelta(days=2)
 COUNTS_KEPT = timedelta(days=35)
-KEYS_KEPT = timedelta(hours=24)
 PROGRESS_KEPT = timedelta(days=30)
-INFORMS_KEPT = timedelta(minutes=10)  # longer than a sender tries again; usually the sweep was there before
 LOCK_TIMEOUT_MS = 300  # below PostgreSQL's deadlock_timeout: a step gives way before anybody has to be sacrificed
 MARK = "Retention removes this day."
 
@@ -326,7 +326,7 @@ SELECT count(*) FROM old"""
 
     def _small(self) -> tuple[tuple[str, str, str, datetime], ...]:
         return (
-            ("keys", "connectors_idempotencykey", "created_at", self._now - KEYS_KEPT),
+            ("keys", "connectors_idempotencykey", "created_at", self._now - KEEP_KEYS),
             ("progress", "connectors_spoolprogress", "updated_at", self._now - PROGRESS_KEPT),
             ("informs", "connectors_informseen", "seen_at", self._now - INFORMS_KEPT),
         )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from alerts.choices import Outcome
 from connectors.ingest import Ingest
-from connectors.journal import READ_COLUMNS, item_of
+from connectors.journal import READ_COLUMNS, Item, item_of
 from connectors.models import InformSeen, RawEvent
 from connectors.registry import reader
 from connectors.snapshot import Snapshot
@@ -29,19 +29,23 @@ def sweep_pending(ingest: Ingest, snapshot: Snapshot, now: datetime | None = Non
         ]
     )
     for row in rows:
-        item = item_of([getattr(row, name) for name in READ_COLUMNS])
-        try:
-            reader(row.kind)(item, snapshot)
-        except Exception as error:
-            ingest.fail_pending(item, error)
-            continue
-        if item.event is not None:
-            ingest.finish_pending(item)
-        elif item.outcome is not None:
-            ingest.settle_pending(item, item.outcome, item.reason, item.error)
+        finish(ingest, snapshot, item_of([getattr(row, name) for name in READ_COLUMNS]))
     if rows:
         log.info("%d pending events were finished.", len(rows))
     return len(rows)
+
+
+def finish(ingest: Ingest, snapshot: Snapshot, item: Item) -> None:
+    """Read one pending event with the mappings of the snapshot, and give it its bucket."""
+    try:
+        reader(item.kind)(item, snapshot)
+    except Exception as error:
+        ingest.fail_pending(item, error)
+        return
+    if item.event is not None:
+        ingest.finish_pending(item)
+    elif item.outcome is not None:
+        ingest.settle_pending(item, item.outcome, item.reason, item.error)
 
 
 def forget_informs(now: datetime | None = None) -> int:

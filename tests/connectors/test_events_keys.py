@@ -12,7 +12,7 @@ from django.utils import timezone
 from alerts.models import Alert
 from connectors import events, events_api, idempotency, intake, known
 from connectors.durable import Kept, NotKept
-from connectors.events import KEEP_KEYS, forget_keys
+from connectors.events import KEEP_KEYS
 from connectors.idempotency import Claim, Idempotency
 from connectors.models import IdempotencyKey, RawEvent
 from opsconductor.asgi import application
@@ -140,14 +140,6 @@ def test_after_a_day_a_key_is_new_again(api):
     other_process(owner=api.key.prefix, minutes=KEEP_KEYS.total_seconds() / 60 + 1, answer={"old": True})
 
     assert api.outcomes(BODY, idempotency_key="k") == ["opened"]
-
-
-def test_old_keys_are_forgotten(api):
-    other_process(owner="a", minutes=KEEP_KEYS.total_seconds() / 60 + 1)
-    kept = other_process(owner="b", minutes=KEEP_KEYS.total_seconds() / 60 - 1)
-
-    assert forget_keys() == 1
-    assert IdempotencyKey.objects.get() == kept
 
 
 def test_a_request_under_way_elsewhere_is_waited_for(api):
