@@ -73,6 +73,23 @@ class Status(models.TextChoices):
 OPEN_STATUSES = (Status.ACTIVE, Status.ACKNOWLEDGED, Status.SUPPRESSED)
 
 
+class SuppressionKind(models.TextChoices):
+    """Why an alert is quiet. All but hold change the status to suppressed; hold only delays telling."""
+
+    DEPENDENCY = "dependency"
+    MAINTENANCE = "maintenance"
+    SILENCE = "silence"
+    FLAPPING = "flapping"
+    STORM = "storm"
+    HOLD = "hold"
+    RELEASING = "releasing"
+
+
+# `Alert.quiet` holds one bit for each kind that is in force, so that a batch reads a small number and no other table.
+QUIET_BIT: dict[str, int] = {kind.value: 1 << number for number, kind in enumerate(SuppressionKind)}
+SUPPRESSED_BITS = sum(bit for kind, bit in QUIET_BIT.items() if kind != SuppressionKind.HOLD)
+
+
 class Outcome(models.TextChoices):
     """The bucket a received event ends in: exactly one each, so that the account of what was received balances."""
 
@@ -103,6 +120,13 @@ class Action(models.TextChoices):
     UNACKNOWLEDGED = "unacknowledged"
     RESOLVED = "resolved"
     NOTE = "note"
+    SUPPRESSED = "suppressed"  # something that hides it came, or another thing hides it now
+    RELEASED = "released"  # nothing hides it any more
+    ANNOUNCED = "announced"  # told now, because what kept it quiet is over
+    FLAPPING = "flapping"
+    CALMED = "calmed"
+    LISTED = "listed"  # it began and ended inside a maintenance window
+    ASSIGNED = "assigned"
 
 
 class News(models.TextChoices):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.utils import timezone
 
 from alerts.choices import (
@@ -18,6 +18,7 @@ from alerts.choices import (
     Priority,
     Severity,
     Status,
+    SuppressionKind,
 )
 from alerts.ids import uuid7
 
@@ -116,6 +117,26 @@ class Alert(models.Model):
     correlated_to = models.ForeignKey(
         "self", null=True, on_delete=models.SET_NULL, db_constraint=False, db_index=False, related_name="correlated"
     )
+    correlation_rule = models.ForeignKey(
+        "dependencies.CorrelationRule",
+        null=True,
+        on_delete=models.SET_NULL,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+    # Database defaults, so that COPY and older writers may leave these out.
+    quiet = models.SmallIntegerField(db_default=0, help_text="Bits of choices.QUIET_BIT in force.")
+    announced = models.BooleanField(
+        db_default=False, help_text="A problem was told, and no recovery since; a recovery is told only then."
+    )
+    outage = models.BooleanField(db_default=False, help_text="A correlation rule takes its device for dead.")
+    transition_times = ArrayField(
+        models.DateTimeField(), default=list, db_default=Value([]), blank=True, help_text="The last ones, oldest first."
+    )
+    missed_snapshots = models.SmallIntegerField(
+        db_default=0, help_text="Complete snapshots in a row that did not report it."
+    )
     tags = ArrayField(models.CharField(max_length=200), default=list, blank=True)
     custom_fields = models.JSONField(default=dict, blank=True)
     raw_data = models.JSONField(default=dict, blank=True)
@@ -165,6 +186,8 @@ class Alert(models.Model):
                 condition=Q(condition="raised", alert_type="unknown_trap"),
                 name="alert_open_unknown",
             ),
+            # correlation: what makes its device dead, few at any time.
+            models.Index(fields=["device_ip"], condition=Q(condition="raised", outage=True), name="alert_open_outage"),
             # timers.lapse_acknowledgements.
             models.Index(
                 fields=["acknowledged_until"],
@@ -233,3 +256,134 @@ class Tombstone(models.Model):
 
     def __str__(self) -> str:
         return f"{self.fingerprint[:12]} cleared {self.cleared_at:%F %T}"
+
+
+class Suppression(models.Model):
+    """One reason why one alert is quiet, from when to when. Kept after its end: the alert's page tells the story.
+
+    The engine is the only writer. `until` is when it is looked at again; None: an event ends it (the parent recovers,
+    the window is closed).
+    """
+
+    alert = models.ForeignKey(
+        Alert, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="suppressions"
+    )
+    kind = models.CharField(max_length=12, choices=SuppressionKind)
+    root = models.ForeignKey(
+        Alert, null=True, on_delete=models.SET_NULL, db_constraint=False, db_index=False, related_name="explains"
+    )
+    rule = models.ForeignKey(
+        "dependencies.CorrelationRule",
+        null=True,
+        on_delete=models.SET_NULL,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+    window = models.ForeignKey(
+        "alerts.MaintenanceWindow",
+        null=True,
+        on_delete=models.SET_NULL,
+        db_constraint=False,
+        db_index=False,
+        related_name="suppressions",
+    )
+    started_at = models.DateTimeField()
+    until = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    ended_because = models.CharField(max_length=200, blank=True, default="", help_text="In words an operator reads.")
+    listed_at = models.DateTimeField(null=True, help_text="Said in the digest of its window.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["alert", "kind", "window"],
+                condition=Q(ended_at=None),
+                nulls_distinct=False,
+                name="suppression_one_open_per_reason",
+            )
+        ]
+        indexes = [
+            # Alert page: the whole story of one alert.
+            models.Index(fields=["alert", "id"], name="suppression_by_alert"),
+            # timers: what is due.
+            models.Index(fields=["until"], condition=Q(ended_at=None, until__isnull=False), name="suppression_due"),
+            # Board: how many a root explains; correlation: what is under it.
+            models.Index(fields=["root"], condition=Q(ended_at=None, root__isnull=False), name="suppression_by_root"),
+            # The end of a window: everything it kept quiet.
+            models.Index(fields=["window", "alert"], condition=Q(window__isnull=False), name="suppression_by_window"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.alert_id}"
+
+
+class MaintenanceWindow(models.Model):
+    """A time in which matching alerts are quiet: planned work, or a silence somebody asked for.
+
+    `matchers` holds lists by name, all of which must match, each by any of its values: devices (addresses or
+    networks), below (addresses: everything that depends on them), sites, roles, categories, connectors (slugs), tags,
+    alert_types (with * at the end), alerts (ids). An empty object matches everything. A recurring window starts at
+    each occurrence of `rrule` (RFC 5545) in local time of `time_zone`, and lasts as long as the first one.
+    """
+
+    class Kind(models.TextChoices):
+        MAINTENANCE = "maintenance"
+        SILENCE = "silence"
+
+    kind = models.CharField(max_length=12, choices=Kind, default=Kind.MAINTENANCE)
+    name = models.CharField(max_length=200)
+    reason = models.TextField(blank=True, default="")
+    matchers = models.JSONField(default=dict, blank=True)
+    starts_at = models.DateTimeField(help_text="Of the first occurrence.")
+    ends_at = models.DateTimeField(null=True, blank=True, help_text="Of the first occurrence. Empty: until cleared.")
+    rrule = models.CharField(
+        "recurrence", max_length=500, blank=True, default="", help_text="RFC 5545: FREQ=WEEKLY;BYDAY=SU"
+    )
+    time_zone = models.CharField(max_length=60, default="UTC", help_text="IANA name, for example Europe/Berlin.")
+    enabled = models.BooleanField(default=True)
+    closed_at = models.DateTimeField(null=True, blank=True, help_text="Ended by a person before its time.")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["-starts_at"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AlertTypeSetting(models.Model):
+    """How the engine treats alert types; what is empty follows the system settings. The most exact pattern wins."""
+
+    connector_type = models.CharField(max_length=60, blank=True, default="", help_text="Empty: any.")
+    alert_type = models.CharField(max_length=200, help_text="link_down, or a beginning: link_*")
+    reopen_window_seconds = models.PositiveIntegerField(null=True, blank=True)
+    hold_seconds = models.PositiveIntegerField(
+        null=True, blank=True, help_text="How long an alert waits for a parent to explain it before it is told."
+    )
+    flap_transitions = models.PositiveIntegerField(null=True, blank=True, help_text="0: never flapping.")
+    flap_window_minutes = models.PositiveIntegerField(null=True, blank=True)
+    flap_calm_minutes = models.PositiveIntegerField(null=True, blank=True)
+    storm_alerts = models.PositiveIntegerField(
+        null=True, blank=True, help_text="New alerts within the storm's time beyond which they are quiet. Empty: never."
+    )
+    storm_seconds = models.PositiveIntegerField(default=60)
+    ttl_minutes = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Stateless: expires after so long. Empty: as the mapping says."
+    )
+    runbook_url = models.URLField(max_length=500, blank=True, default="")
+    notes = models.TextField(blank=True, default="")
+    enabled = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["alert_type", "connector_type"]
+        constraints = [
+            models.UniqueConstraint(fields=["connector_type", "alert_type"], name="alerttypesetting_one_per_pattern")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.alert_type} ({self.connector_type or 'any source'})"

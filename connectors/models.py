@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
-from alerts.choices import Category, Outcome, Severity
+from alerts.choices import Category, Level, Outcome, Priority, Severity
 from connectors.mapping_checks import check_row
 from connectors.traps.identity import NETWORK_LISTS
 from opsconductor.crypto import EncryptedTextField
@@ -75,6 +75,11 @@ class Connector(models.Model):
     )
     status = models.CharField(max_length=20, choices=Status, default=Status.UNKNOWN, editable=False)
     error_message = models.TextField(blank=True, editable=False)
+    trusted_for_time = models.BooleanField(
+        default=True,
+        db_default=True,
+        help_text="Its own times count, unless they are far off our clock. Off: the time of receipt.",
+    )
     config = models.JSONField(
         default=dict,
         blank=True,
@@ -528,3 +533,121 @@ class ReplayRun(models.Model):
 
     def __str__(self) -> str:
         return f"replay of {self.started_at:%F %T} UTC"
+
+
+class SeverityMapping(models.Model):
+    """What a source's word for how bad it is means. `source_field` names the field of its events, empty: severity."""
+
+    connector_type = models.CharField(max_length=60, blank=True, default="", help_text="Empty: any.")
+    source_field = models.CharField(max_length=100, default="severity")
+    source_value = models.CharField(max_length=200, help_text="As the source writes it; case does not matter.")
+    target_severity = models.SmallIntegerField(choices=Severity)
+    enabled = models.BooleanField(
+        default=True, help_text="Off: such events are journalled and counted, and raise nothing."
+    )
+    notes = models.TextField(blank=True, default="")
+
+    class Meta:
+        ordering = ["connector_type", "source_field", "source_value"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["connector_type", "source_field", "source_value"], name="severitymapping_one_per_value"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source_field}={self.source_value} is {Severity(self.target_severity).label}"
+
+
+class CategoryMapping(models.Model):
+    """What kind of thing an event of a source is about, by the value of one of its fields."""
+
+    connector_type = models.CharField(max_length=60, blank=True, default="", help_text="Empty: any.")
+    source_field = models.CharField(max_length=100, default="alert_type")
+    source_value = models.CharField(max_length=200, help_text="As the source writes it; a * at the end: a beginning.")
+    target_category = models.CharField(max_length=20, choices=Category)
+    enabled = models.BooleanField(
+        default=True, help_text="Off: such events are journalled and counted, and raise nothing."
+    )
+    notes = models.TextField(blank=True, default="")
+
+    class Meta:
+        ordering = ["connector_type", "source_field", "source_value"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["connector_type", "source_field", "source_value"], name="categorymapping_one_per_value"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source_field}={self.source_value} is {self.target_category}"
+
+
+class AlertTypeTemplate(models.Model):
+    """The title of alerts of a type, for sources that bring none an operator would say."""
+
+    connector_type = models.CharField(max_length=60, blank=True, default="", help_text="Empty: any.")
+    pattern = models.CharField(max_length=200, help_text="Alert type, or a beginning: disk_*")
+    template = models.CharField(
+        max_length=500,
+        help_text="Jinja: {{ device }}, {{ component }}, {{ metrics.load }}, {{ message }}, {{ alert_type }}.",
+    )
+    enabled = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["connector_type", "pattern"]
+        constraints = [
+            models.UniqueConstraint(fields=["connector_type", "pattern"], name="alerttypetemplate_one_per_pattern")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pattern}: {self.template}"
+
+
+class DeduplicationRule(models.Model):
+    """Which fields make two events of a source the same problem. Open alerts are still found by the fields before."""
+
+    FIELDS = ("identity_scope", "device", "alert_type", "component", "source_alert_id")
+
+    connector_type = models.CharField(max_length=60, unique=True)
+    fingerprint_fields = ArrayField(models.CharField(max_length=30))
+    dedup_window_minutes = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="A raise this soon after the end continues the same alert. Empty: as the system settings say.",
+    )
+    former_fields = models.JSONField(default=list, blank=True, editable=False, help_text="Earlier lists, newest first.")
+    enabled = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["connector_type"]
+
+    def __str__(self) -> str:
+        return f"{self.connector_type}: {', '.join(self.fingerprint_fields)}"
+
+
+class PriorityRule(models.Model):
+    """Impact, urgency and priority of alerts; the rule that names most wins. Without one the severity decides."""
+
+    connector_type = models.CharField(max_length=60, blank=True, default="", help_text="Empty: any.")
+    category = models.CharField(max_length=20, choices=Category, blank=True, default="", help_text="Empty: any.")
+    severity = models.SmallIntegerField(choices=Severity, null=True, blank=True, help_text="Empty: any.")
+    impact = models.CharField(max_length=10, choices=Level)
+    urgency = models.CharField(max_length=10, choices=Level)
+    priority = models.SmallIntegerField(
+        choices=Priority, null=True, blank=True, help_text="Empty: by impact and urgency."
+    )
+    enabled = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["connector_type", "category", "severity"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["connector_type", "category", "severity"],
+                nulls_distinct=False,
+                name="priorityrule_one_per_case",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.connector_type or 'any'} {self.category or 'any'}: impact {self.impact}, urgency {self.urgency}"

@@ -1,10 +1,13 @@
-"""The things we watch. Who stands on whom comes with dependencies; identity of a device is needed by every event."""
+"""The things we watch, who stands on whom, and what of it explains what."""
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
 from django.db import models
+from django.utils import timezone
 
 from dependencies.addresses import canonical_ip
 
@@ -18,6 +21,14 @@ class Device(models.Model):
         default=list,
         blank=True,
         help_text="Other addresses of the same device, comma separated: loopbacks, interface and NAT addresses.",
+    )
+    former_ips = ArrayField(
+        models.GenericIPAddressField(),
+        default=list,
+        db_default=models.Value([]),
+        blank=True,
+        editable=False,
+        help_text="Primary addresses it had before; alerts that are still open know it by them.",
     )
     name = models.CharField(max_length=200, blank=True, help_text="As operators call it; shown on the board.")
     site = models.CharField(max_length=200, blank=True)
@@ -51,3 +62,86 @@ class Device(models.Model):
             if owner:
                 field = "ip" if address == self.ip else "aliases"
                 raise ValidationError({field: f"{address} already belongs to {owner}. Remove it there first."})
+
+
+class Dependency(models.Model):
+    """An edge from a child to a parent it stands on. Addresses, not rows: either may be unknown to the inventory.
+
+    Edges of one child with the same redundancy group are alternatives (OR); groups, and edges without one, are all
+    needed (AND). With `depends_on_component` the child hangs on that part of the parent, for example one port.
+    """
+
+    class Type(models.TextChoices):
+        NETWORK = "network"
+        POWER = "power"
+        SERVICE = "service"
+
+    device_ip = models.GenericIPAddressField("device")
+    depends_on_ip = models.GenericIPAddressField("depends on")
+    dependency_type = models.CharField("type", max_length=10, choices=Type, default=Type.NETWORK)
+    depends_on_component = models.CharField(
+        "through", max_length=200, blank=True, default="", help_text="Part of the parent: ifIndex=3. Empty: the parent."
+    )
+    redundancy_group = models.CharField(
+        max_length=60, blank=True, default="", help_text="Edges of one group are alternatives: one live one suffices."
+    )
+    description = models.CharField(max_length=500, blank=True, default="")
+    auto_discovered = models.BooleanField(default=False)
+    confidence = models.PositiveSmallIntegerField(
+        default=100, validators=[MaxValueValidator(100)], help_text="Percent; 100 for what a person entered."
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name_plural = "dependencies"
+        ordering = ["device_ip", "depends_on_ip"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["device_ip", "depends_on_ip", "dependency_type", "depends_on_component"],
+                name="dependency_one_per_edge",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(device_ip=models.F("depends_on_ip")), name="dependency_not_on_itself"
+            ),
+        ]
+        indexes = [models.Index(fields=["depends_on_ip"], name="dependency_by_parent")]
+
+    def __str__(self) -> str:
+        return f"{self.device_ip} → {self.depends_on_ip} ({self.dependency_type})"
+
+
+class CorrelationRule(models.Model):
+    """Which alert types make a device dead for what stands on it, and which alerts that hides below it."""
+
+    class Scope(models.TextChoices):
+        DEVICE = "device", "the whole device"
+        COMPONENT = "component", "what hangs on that part of it"
+
+    name = models.CharField(max_length=100, unique=True)
+    enabled = models.BooleanField(default=True)
+    parent_alert_types = ArrayField(
+        models.CharField(max_length=200), help_text="Alert types of the parent, or beginnings: device_offline, psu_*"
+    )
+    parent_scope = models.CharField(max_length=10, choices=Scope, default=Scope.DEVICE)
+    dependency_types = ArrayField(
+        models.CharField(max_length=10, choices=Dependency.Type),
+        default=list,
+        blank=True,
+        help_text="Edges it works along. Empty: all.",
+    )
+    hidden_alert_types = ArrayField(
+        models.CharField(max_length=200),
+        help_text="Alert types hidden below it, or beginnings; * hides all. Security alerts are never hidden.",
+    )
+    hold_seconds = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: as the system settings say.")
+    release_seconds = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: as the system settings say.")
+    notes = models.TextField(blank=True, default="")
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

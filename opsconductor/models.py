@@ -87,6 +87,39 @@ class SystemSettings(models.Model):
         validators=[MinValueValidator(1)],
         help_text="Events a source may send at once before its rate counts.",
     )
+    reopen_window_seconds = models.PositiveIntegerField(
+        default=300, help_text="A raise this soon after the end continues the same alert."
+    )
+    tombstone_seconds = models.PositiveIntegerField(
+        default=600, help_text="How long a clear that found nothing makes older raises late."
+    )
+    skew_seconds = models.PositiveIntegerField(
+        default=300, help_text="A source's time further off our clock is not believed."
+    )
+    severity_rise_drops_acknowledgement = models.BooleanField(
+        default=True, help_text="An acknowledged alert that gets worse is active again."
+    )
+    hold_seconds = models.PositiveIntegerField(
+        default=30, help_text="Alerts that a parent may explain are told so much later; the board shows them at once."
+    )
+    release_seconds = models.PositiveIntegerField(
+        default=120, help_text="When a parent recovered, what is below stays quiet for so long to recover too."
+    )
+    flap_transitions = models.PositiveIntegerField(
+        default=6, help_text="Changes within the window that make an alert flapping. 0: never."
+    )
+    flap_window_minutes = models.PositiveIntegerField(default=10, validators=[MinValueValidator(1)])
+    flap_calm_minutes = models.PositiveIntegerField(
+        default=10, validators=[MinValueValidator(1)], help_text="With at most one change so long, flapping is over."
+    )
+    absent_snapshots = models.PositiveIntegerField(
+        default=2,
+        validators=[MinValueValidator(1)],
+        help_text="Complete polls in a row that must not report an alert before it is cleared.",
+    )
+    poll_overrules_trap = models.BooleanField(
+        default=True, help_text="A poll that finds a problem gone clears what a trap raised."
+    )
 
     class Meta:
         verbose_name_plural = "system settings"

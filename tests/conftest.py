@@ -18,6 +18,9 @@ WRITTEN = (
     "alerts_alert",
     "alerts_alerthistory",
     "alerts_tombstone",
+    "alerts_suppression",
+    "alerts_maintenancewindow",
+    "alerts_alerttypesetting",
     "connectors_rawevent",
     "connectors_ingestcount",
     "connectors_informseen",
@@ -30,6 +33,7 @@ WRITTEN = (
     "opsconductor_heartbeat",
     "opsconductor_apikey",
     "dependencies_device",
+    "dependencies_dependency",
 )
 
 
