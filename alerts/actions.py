@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from alerts import locks
-from alerts.choices import Action, Condition, News
-from alerts.models import Alert, AlertHistory
+from alerts import correlation, engine, locked, store
+from alerts.choices import SUPPRESSED_BITS, Action, Condition, News
+from alerts.correlation import ReachNeeded
+from alerts.engine import HistoryRow, Plan
+from alerts.models import Alert
 from alerts.status import derive
 from opsconductor import doorbell
 from opsconductor.exceptions import ActionNotAllowed
@@ -22,7 +25,8 @@ if TYPE_CHECKING:
 
 
 RUN_AGAIN = ("40P01", "40001")
-ATTEMPTS = 3
+ATTEMPTS = 4
+CHANGED = ("acknowledged_at", "acknowledged_by", "acknowledged_until", "assigned_to", "status", "updated_at")
 
 
 def acknowledge(alert_id: UUID, *, by: User, notes: str = "", until: datetime | None = None) -> Alert:
@@ -62,14 +66,21 @@ def unacknowledge(alert_id: UUID, *, by: User, notes: str = "") -> Alert:
 
 
 def resolve(alert_id: UUID, *, by: User, notes: str = "") -> Alert:
-    """A person says it is over. Repeats of the same raise do not reopen it until a clear came in between."""
+    """A person says it is over. Repeats of the same raise do not reopen it until a clear came in between. What it kept
+    quiet below it gets the time to recover, as if its source had cleared it."""
+    return _again(lambda exclusive: _resolve(alert_id, by, notes, exclusive), alert_id)
+
+
+def assign(alert_id: UUID, *, by: User, assignee: User | None, notes: str = "") -> Alert:
+    """Whose it is; None: nobody's. Raises ActionNotAllowed when the alert has ended."""
 
     def change(alert: Alert) -> dict[str, list[object]]:
-        _must_be_raised(alert, "resolve")
-        alert.condition, alert.resolved_at, alert.resolved_by = Condition.CLOSED, timezone.now(), by
-        return {"condition": [Condition.RAISED.value, Condition.CLOSED.value]}
+        _must_be_raised(alert, "assign")
+        before = alert.assigned_to.get_username() if alert.assigned_to else None
+        alert.assigned_to = assignee
+        return {"assigned_to": [before, assignee.get_username() if assignee else None]}
 
-    return _act(alert_id, Action.RESOLVED, by, notes, change, news=News.RECOVERY)
+    return _act(alert_id, Action.ASSIGNED, by, notes, change)
 
 
 def add_note(alert_id: UUID, *, by: User, notes: str) -> Alert:
@@ -85,65 +96,72 @@ def _act(
     by: User,
     notes: str,
     change: Callable[[Alert], dict[str, list[object]]],
-    news: News = News.NONE,
 ) -> Alert:
-    """Lock as the engine does, re-read, change, write the alert, then history as the last write.
+    """Lock as the engine does, re-read, change, write the alert, then history as the last write."""
 
-    On deadlock or serialization failure it runs again.
-    """
+    def perform(exclusive: bool) -> Alert:
+        now = timezone.now()
+        with _locked(alert_id, exclusive) as (cur, _):
+            alert = _read(alert_id)
+            old_status = alert.status
+            changes = change(alert)
+            alert.status = derive(
+                alert.condition,
+                acknowledged=alert.acknowledged_at is not None,
+                suppressed=bool(alert.quiet & SUPPRESSED_BITS),
+            )
+            alert.updated_at = now
+            alert.save(update_fields=CHANGED)
+            row = HistoryRow(alert.pk, action, old_status, alert.status, News.NONE, changes, by.pk, notes.strip())
+            store.write_history(cur, [row], now)
+        return alert
+
+    return _again(perform, alert_id)
+
+
+def _resolve(alert_id: UUID, by: User, notes: str, exclusive: bool) -> Alert:
+    now = timezone.now()
+    with _locked(alert_id, exclusive) as (cur, held):
+        alert = _read(alert_id)
+        _must_be_raised(alert, "resolve")
+        plan = Plan(decisions=[], states=store.read_states(cur, [alert.fingerprint], now))
+        episode = plan.states[alert.fingerprint].episode
+        if episode is None or episode.id != alert_id:
+            raise Alert.DoesNotExist
+        engine.resolve(episode, plan, now, by=by.pk, notes=notes.strip())
+        history = correlation.apply(cur, plan, held.surroundings, now, exclusive=held.exclusive)
+        Alert.objects.filter(pk=alert_id).update(resolved_by=by)
+        store.write_history(cur, history, now)
+    return _read(alert_id)
+
+
+@contextmanager
+def _locked(alert_id: UUID, exclusive: bool) -> Iterator[tuple[Any, locked.Held]]:
+    # A fingerprint never changes, so it may be read before its lock.
+    fingerprint = Alert.objects.values_list("fingerprint", flat=True).get(pk=alert_id)
+    with transaction.atomic(), connection.cursor() as cur:
+        yield cur, locked.take(cur, [fingerprint], exclusive=exclusive)
+        transaction.on_commit(doorbell.ring)
+
+
+def _read(alert_id: UUID) -> Alert:
+    return Alert.objects.select_related("acknowledged_by", "assigned_to").get(pk=alert_id)
+
+
+def _again(perform: Callable[[bool], Alert], alert_id: UUID) -> Alert:
+    """Once more on deadlock or serialization failure, after an edit of the configuration, and with REACH alone when it
+    turns out that other alerts are concerned."""
+    exclusive = False
     for attempt in range(ATTEMPTS):
         try:
-            return _act_once(alert_id, action, by, notes, change, news)
+            return locked.again(connection.cursor, lambda: perform(exclusive))  # noqa: B023
+        except ReachNeeded:
+            exclusive = True
         except OperationalError as error:
             again = getattr(error.__cause__, "sqlstate", "") in RUN_AGAIN
             if not again or attempt + 1 == ATTEMPTS or connection.in_atomic_block:
                 raise
-    raise AssertionError("the last attempt returns or raises")
-
-
-def _act_once(
-    alert_id: UUID,
-    action: Action,
-    by: User,
-    notes: str,
-    change: Callable[[Alert], dict[str, list[object]]],
-    news: News,
-) -> Alert:
-    # A fingerprint never changes, so it may be read before its lock.
-    fingerprint = Alert.objects.values_list("fingerprint", flat=True).get(pk=alert_id)
-    with transaction.atomic():
-        with connection.cursor() as cur:
-            locks.lock_reach(cur)
-            locks.lock_fingerprints(cur, [fingerprint])
-        alert = Alert.objects.select_related("acknowledged_by", "assigned_to").get(pk=alert_id)
-        old_status = alert.status
-        changes = change(alert)
-        alert.status = derive(alert.condition, acknowledged=alert.acknowledged_at is not None)
-        alert.updated_at = timezone.now()
-        alert.save(
-            update_fields=[
-                "acknowledged_at",
-                "acknowledged_by",
-                "acknowledged_until",
-                "condition",
-                "resolved_at",
-                "resolved_by",
-                "status",
-                "updated_at",
-            ]
-        )
-        AlertHistory.objects.create(
-            alert=alert,
-            action=action,
-            old_status=old_status,
-            new_status=alert.status,
-            user=by,
-            notes=notes.strip(),
-            changes=changes,
-            news=news,
-        )
-        transaction.on_commit(doorbell.ring)
-    return alert
+    raise RuntimeError(f"alert {alert_id} could not be changed in {ATTEMPTS} attempts")
 
 
 def _must_be_raised(alert: Alert, action: str) -> None:

@@ -22,6 +22,9 @@ MAX_FINGERPRINTS = 2_000
 class Cursor(Protocol):
     """What we use of a cursor: Django's wrapper and psycopg's own both fit."""
 
+    @property
+    def description(self) -> Any: ...
+
     def execute(self, query: str, params: Any = None, /) -> Any: ...
     def fetchall(self) -> list[Any]: ...
     def fetchone(self) -> Any: ...
@@ -37,9 +40,16 @@ def lock_reach(cur: Cursor, *, exclusive: bool = False) -> None:
     cur.execute(f"SELECT {function}(%s, %s)", (LOCK_CLASS, REACH))
 
 
-def lock_fingerprints(cur: Cursor, fingerprints: Iterable[str]) -> None:
-    """One statement, sorted. Raises ValueError above MAX_FINGERPRINTS: callers split their batch before."""
+def lock_fingerprints(cur: Cursor, fingerprints: Iterable[str], also: str = "NULL") -> Any:
+    """One statement, sorted; the value of the SQL expression `also`, as it is now that REACH is held.
+
+    Raises ValueError above MAX_FINGERPRINTS: callers split their batch before.
+    """
     keys = lock_keys(fingerprints)
     if len(keys) > MAX_FINGERPRINTS:
         raise ValueError(f"{len(keys)} fingerprints in one transaction; at most {MAX_FINGERPRINTS} may be locked")
-    cur.execute("SELECT count(pg_advisory_xact_lock(k)) FROM unnest(%s::bigint[]) AS k", (pgtext.array(keys),))
+    cur.execute(
+        f"SELECT count(pg_advisory_xact_lock(k)), {also} FROM unnest(%s::bigint[]) AS k",  # noqa: S608
+        (pgtext.array(keys),),
+    )
+    return cur.fetchone()[1]

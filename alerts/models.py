@@ -387,3 +387,13 @@ class AlertTypeSetting(models.Model):
 
     def __str__(self) -> str:
         return f"{self.alert_type} ({self.connector_type or 'any source'})"
+
+
+class Evaluation(models.Model):
+    """One row: with which dependencies, rules and windows all open alerts were looked at last."""
+
+    versions = models.CharField(max_length=200, default="")
+    due_at = models.DateTimeField(null=True, help_text="When the next window begins or ends.")
+
+    def __str__(self) -> str:
+        return f"evaluated with {self.versions}"

@@ -13,6 +13,7 @@ from rest_framework import serializers
 
 from alerts.choices import OPEN_STATUSES, Action, Category, Condition, Level, News, Priority, Severity, Status
 from alerts.models import Alert
+from alerts.suppressions import words
 from opsconductor.api import StrictSerializer
 
 # Long and rarely wanted: left out of lists, and not even read from the database there.
@@ -101,6 +102,10 @@ class AlertSerializer(serializers.Serializer[Alert]):
     resolved_at = serializers.DateTimeField(allow_null=True)
     resolved_by = serializers.CharField(source="resolved_by_name", allow_null=True, help_text="User name.")
     correlated_to = serializers.UUIDField(source="correlated_to_id", allow_null=True)
+    correlation_rule = serializers.IntegerField(source="correlation_rule_id", allow_null=True)
+    quiet = serializers.SerializerMethodField(help_text="Why nobody is told: the kinds of suppression in force.")
+    announced = serializers.BooleanField(help_text="A problem was told, and no recovery since.")
+    outage = serializers.BooleanField(help_text="It takes its device for dead.")
     tags = serializers.ListField(child=serializers.CharField())
     fingerprint = serializers.CharField()
     created_at = serializers.DateTimeField()
@@ -112,6 +117,9 @@ class AlertSerializer(serializers.Serializer[Alert]):
 
     def to_representation(self, alert: Alert) -> dict[str, Any]:
         return {name: read(alert) for name, read in self.plan}
+
+    def get_quiet(self, alert: Alert) -> list[str]:
+        return words(alert.quiet)
 
     def get_url(self, alert: Alert) -> str:
         return f"{self.site}{alert.get_absolute_url()}"

@@ -20,7 +20,7 @@ from opsconductor import pgtext
 _COLUMNS = (
     "id, fingerprint, condition, status, severity, peak_severity, title, message, opening, transitions, ttl_minutes, "
     "expires_at, last_raise_at, last_clear_at, last_occurrence_at, acknowledged_at IS NOT NULL, acknowledged_until, "
-    "resolved_at"
+    "resolved_at, quiet, announced, outage, correlated_to_id, NULLIF(transition_times, '{}')"
 )
 
 # LATERAL with LIMIT 1 keeps these at one index probe per fingerprint, however many episodes it has had, also in a plan
@@ -45,7 +45,8 @@ _INSERT = """COPY alerts_alert (
     severity, peak_severity, priority, impact, urgency, category, alert_type, component, title, message,
     condition, status, is_clear, opening, transitions, occurrence_count, ttl_minutes, expires_at,
     occurred_at, received_at, last_raise_at, last_clear_at, last_occurrence_at, resolved_at,
-    tags, custom_fields, raw_data, fingerprint, created_at, updated_at) FROM STDIN"""
+    tags, custom_fields, raw_data, fingerprint, created_at, updated_at,
+    quiet, announced, outage, correlated_to_id, correlation_rule_id, transition_times) FROM STDIN"""
 
 # Touches no indexed column: a HOT update.
 _COUNT = """
@@ -68,16 +69,20 @@ UPDATE alerts_alert AS a SET
     acknowledged_at = CASE WHEN v.drop_ack THEN NULL ELSE a.acknowledged_at END,
     acknowledged_by_id = CASE WHEN v.drop_ack THEN NULL ELSE a.acknowledged_by_id END,
     acknowledged_until = CASE WHEN v.drop_ack THEN NULL ELSE a.acknowledged_until END,
-    category = COALESCE(v.category, a.category), raw_data = COALESCE(v.raw_data::jsonb, a.raw_data), updated_at = %s
+    category = COALESCE(v.category, a.category), raw_data = COALESCE(v.raw_data::jsonb, a.raw_data),
+    quiet = v.quiet, announced = v.announced, outage = v.outage, correlated_to_id = v.correlated_to,
+    correlation_rule_id = CASE WHEN v.correlated_to IS NULL THEN NULL ELSE COALESCE(v.rule, a.correlation_rule_id) END,
+    transition_times = COALESCE(v.transition_times::timestamptz[], a.transition_times), updated_at = %s
 FROM unnest(
     %s::uuid[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::int[],
     %s::text[], %s::text[], %s::int[], %s::int[], %s::text[], %s::text[], %s::int[],
     %s::text[], %s::text[], %s::int[], %s::int[], %s::timestamptz[], %s::timestamptz[], %s::bool[],
-    %s::text[], %s::text[]
+    %s::text[], %s::text[], %s::int[], %s::bool[], %s::bool[], %s::uuid[], %s::bigint[], %s::text[]
 ) AS v(
     id, added, last_raise_at, last_occurrence_at, expires_at, ttl_minutes,
     condition, status, severity, peak_severity, impact, urgency, priority,
-    title, message, opening, transitions, last_clear_at, resolved_at, drop_ack, category, raw_data)
+    title, message, opening, transitions, last_clear_at, resolved_at, drop_ack, category, raw_data,
+    quiet, announced, outage, correlated_to, rule, transition_times)
 WHERE a.id = v.id"""
 
 _TOMBSTONES = """
@@ -203,6 +208,12 @@ def _insert(cur: Cursor, episodes: list[Episode], now: datetime) -> None:
                     e.fingerprint,
                     at,
                     at,
+                    e.quiet,
+                    e.announced,
+                    e.outage,
+                    e.correlated_to,
+                    e.rule,
+                    e.transition_times or "{}",
                 )
             )
 
@@ -252,6 +263,12 @@ def _change(cur: Cursor, episodes: list[Episode], now: datetime) -> None:
                 e.drop_acknowledgement,
                 e.latest.category if e.latest else None,
                 orjson.dumps(e.latest.facts()).decode() if e.latest else None,
+                e.quiet,
+                e.announced,
+                e.outage,
+                e.correlated_to,
+                e.rule,
+                pgtext.array(e.transition_times) if e.transition_times else None,
             )
         )
     if rows:

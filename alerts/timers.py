@@ -1,22 +1,28 @@
-"""What happens to alerts because time passes: stateless events expire, acknowledgements lapse, tombstones go.
+"""What happens to alerts because time passes or somebody edited what decides who is quiet.
 
-The same locks, decisions and writes as for events; running twice, or in two processes, changes nothing.
+Stateless events expire, acknowledgements lapse, reasons to be quiet come and go, tombstones are forgotten. The same
+locks, decisions and writes as for events; running twice, or in two processes, changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import psycopg
 
-from alerts import engine, locks, store
-from alerts.engine import Episode, Plan
-from alerts.policy import DEFAULT, Policy
-from opsconductor import doorbell
+from alerts import correlation, engine, locked, store, suppressions
+from alerts.choices import Action, News, SuppressionKind
+from alerts.correlation import ReachNeeded
+from alerts.engine import Episode, HistoryRow, Plan
+from alerts.suppressions import Changes, Standing
+from alerts.surroundings import Holder, Surroundings
+from opsconductor import doorbell, pgtext
 
 BATCH = 500
+Connection = psycopg.Connection[Any]
 
 _EXPIRED = """
 SELECT fingerprint FROM alerts_alert
@@ -27,8 +33,55 @@ SELECT fingerprint FROM alerts_alert
 WHERE condition = 'raised' AND acknowledged_until IS NOT NULL AND acknowledged_until <= %s
 ORDER BY acknowledged_until LIMIT %s"""
 
+_DUE = """
+SELECT alert_id, kind FROM alerts_suppression WHERE ended_at IS NULL AND until <= %s ORDER BY until LIMIT %s"""
 
-def expire(conn: psycopg.Connection[Any], now: datetime | None = None, policy: Policy = DEFAULT) -> int:
+# What somebody edited, or a window's hour, may concern: all that is open, as windows and rules see it.
+_OPEN = """
+SELECT a.id, host(a.device_ip), a.alert_type, a.category, a.connector_id, a.tags, a.quiet, a.outage, a.last_clear_at,
+       ARRAY(SELECT window_id FROM alerts_suppression AS s
+             WHERE s.alert_id = a.id AND s.ended_at IS NULL AND s.window_id IS NOT NULL)
+FROM alerts_alert AS a WHERE a.condition = 'raised'"""
+
+_LISTED = """
+UPDATE alerts_suppression AS s SET listed_at = %s FROM alerts_alert AS a
+WHERE a.id = s.alert_id AND s.window_id = ANY(%s::bigint[]) AND s.kind = 'maintenance' AND s.ended_at IS NOT NULL
+  AND s.ended_because = %s AND s.listed_at IS NULL AND a.condition <> 'raised'
+RETURNING s.alert_id, a.status, s.window_id"""
+
+_UNLISTED = """
+SELECT DISTINCT window_id FROM alerts_suppression
+WHERE window_id IS NOT NULL AND kind = 'maintenance' AND ended_because = %s AND listed_at IS NULL"""
+
+_UNTIL_CLEARED = """
+SELECT 1 FROM alerts_maintenancewindow
+WHERE kind = 'silence' AND ends_at IS NULL AND closed_at IS NULL AND starts_at <= %s LIMIT 1"""
+
+# Silences "until cleared" whose alerts have all ended.
+_CLOSE = """
+UPDATE alerts_maintenancewindow AS w SET closed_at = %s, updated_at = now()
+WHERE w.id IN (
+    SELECT w.id FROM alerts_maintenancewindow AS w
+    WHERE w.kind = 'silence' AND w.ends_at IS NULL AND w.closed_at IS NULL AND w.starts_at <= %s
+      AND jsonb_array_length(COALESCE(w.matchers -> 'alerts', '[]')) > 0
+      AND NOT EXISTS (
+        SELECT 1 FROM jsonb_array_elements_text(w.matchers -> 'alerts') AS chosen
+        JOIN alerts_alert AS a ON a.id = chosen::uuid
+        WHERE a.condition = 'raised' AND (a.last_clear_at IS NULL OR a.last_clear_at < w.starts_at)))"""
+
+
+def turn(conn: Connection, now: datetime | None = None, holder: Holder | None = None) -> int:
+    """Everything that is due at `now`; how many alerts changed. Any process may call it at any time."""
+    now = now or datetime.now(UTC)
+    holder = holder or Holder()
+    changed = expire(conn, now, holder)
+    changed += lapse_acknowledgements(conn, now, holder)
+    changed += look_at_edits(conn, now, holder)
+    changed += end_reasons(conn, now, holder)
+    return changed
+
+
+def expire(conn: Connection, now: datetime | None = None, holder: Holder | None = None) -> int:
     """End stateless alerts whose time is over; how many. They expire, they never recover."""
     now = now or datetime.now(UTC)
 
@@ -38,10 +91,10 @@ def expire(conn: psycopg.Connection[Any], now: datetime | None = None, policy: P
         engine.expire(episode, plan)
         return True
 
-    return _each(conn, _EXPIRED, now, decide, policy)
+    return _each(conn, _EXPIRED, now, decide, holder or Holder())
 
 
-def lapse_acknowledgements(conn: psycopg.Connection[Any], now: datetime | None = None, policy: Policy = DEFAULT) -> int:
+def lapse_acknowledgements(conn: Connection, now: datetime | None = None, holder: Holder | None = None) -> int:
     """Alerts acknowledged until a time that has come are active again; how many."""
     now = now or datetime.now(UTC)
 
@@ -51,32 +104,247 @@ def lapse_acknowledgements(conn: psycopg.Connection[Any], now: datetime | None =
         engine.lapse(episode, plan)
         return True
 
-    return _each(conn, _LAPSED, now, decide, policy)
+    return _each(conn, _LAPSED, now, decide, holder or Holder())
 
 
-def _each(
-    conn: psycopg.Connection[Any], query: str, now: datetime, decide: Callable[[Episode, Plan], bool], policy: Policy
-) -> int:
+def _each(conn: Connection, query: str, now: datetime, decide: Callable[[Episode, Plan], bool], holder: Holder) -> int:
     """Candidates without locks, then the decision with them, on what is true then."""
     total = 0
     while True:
         found = [row[0] for row in conn.execute(query, (now, BATCH)).fetchall()]
         if not found:
             return total
-        with conn.transaction(), conn.cursor() as cur:
-            locks.lock_reach(cur)
-            locks.lock_fingerprints(cur, found)
+
+        def attempt(cur: Any, s: Surroundings, exclusive: bool, found: Sequence[str] = found) -> int:
             plan = Plan(decisions=[], states=store.read_states(cur, found, now))
             changed = sum(decide(episode, plan) for episode in plan.episodes() if episode.is_raised)
-            store.write_alerts(cur, plan, now, policy.tombstone_ttl)
-            store.write_history(cur, plan.history, now)
-        if changed:
-            doorbell.ring()
+            history = correlation.apply(cur, plan, s, now, exclusive=exclusive)
+            store.write_history(cur, history, now)
+            return changed
+
+        changed = _locked(conn, holder, found, attempt)
         total += changed
         if len(found) < BATCH or not changed:
             return total
 
 
-def drop_tombstones(conn: psycopg.Connection[Any], now: datetime | None = None) -> int:
+def _locked(
+    conn: Connection,
+    holder: Holder,
+    fingerprints: Iterable[str],
+    attempt: Callable[[Any, Surroundings, bool], int],
+    *,
+    exclusive: bool = False,
+) -> int:
+    """One transaction under the engine's locks; once more with REACH alone when it turns out to need that."""
+    wanted = list(fingerprints)
+
+    def transaction(alone: bool) -> int:
+        with conn.transaction(), conn.cursor() as cur:
+            held = locked.take(cur, wanted, exclusive=alone, holder=holder)
+            return attempt(cur, held.surroundings, held.exclusive)
+
+    try:
+        changed = locked.again(conn.cursor, lambda: transaction(exclusive), holder)
+    except ReachNeeded:
+        changed = locked.again(conn.cursor, lambda: transaction(True), holder)
+    if changed:
+        doorbell.ring()
+    return changed
+
+
+# --- reasons that are due ---------------------------------------------------------------------------------------
+
+
+def end_reasons(conn: Connection, now: datetime, holder: Holder) -> int:
+    """Holds, releases, windows, flapping and storms whose time has come: the alerts are looked at anew."""
+    total = 0
+    while True:
+        due = conn.execute(_DUE, (now, BATCH)).fetchall()
+        ids = list(dict.fromkeys(row[0] for row in due))
+        if not ids:
+            return total
+        changed = reassess_alerts(
+            conn,
+            now,
+            holder,
+            ids,
+            # The end of an outage that flapped reaches what is below it.
+            exclusive=any(row[1] == SuppressionKind.FLAPPING for row in due),
+        )
+        total += changed
+        if len(due) < BATCH or not changed:
+            return total
+
+
+def reassess_alerts(
+    conn: Connection,
+    now: datetime,
+    holder: Holder,
+    ids: Sequence[UUID],
+    *,
+    exclusive: bool = False,
+    edited: bool = False,
+) -> int:
+    """Look at alerts anew, in one transaction; how many changed."""
+    fingerprints = [
+        row[0]
+        for row in conn.execute(
+            "SELECT fingerprint FROM alerts_alert WHERE id = ANY(%s::uuid[])", (pgtext.array(ids),)
+        ).fetchall()
+    ]
+    parts = [(ids, fingerprints)]
+    if not exclusive and len(ids) > BATCH:
+        parts = [(ids[n : n + BATCH], fingerprints[n : n + BATCH]) for n in range(0, len(ids), BATCH)]
+        by_id = dict(
+            conn.execute(
+                "SELECT id, fingerprint FROM alerts_alert WHERE id = ANY(%s::uuid[])", (pgtext.array(ids),)
+            ).fetchall()
+        )
+        parts = [(part, [by_id[i] for i in part if i in by_id]) for part, _ in parts]
+    total = 0
+    for part, prints in parts:
+
+        def attempt(cur: Any, s: Surroundings, exclusive: bool, part: Sequence[UUID] = part) -> int:
+            alerts = suppressions.standing(cur, part, s.slugs)
+            return _write(cur, s, now, _reassess(cur, s, now, alerts, edited=edited))
+
+        total += _locked(conn, holder, prints, attempt, exclusive=exclusive)
+    return total
+
+
+def _reassess(cur: Any, s: Surroundings, now: datetime, alerts: Sequence[Standing], *, edited: bool = False) -> Changes:
+    changes = Changes(now)
+    explanation = correlation.explain(cur, alerts, s) if s.graph else None
+    stormy = _stormy(cur, s, now, alerts)
+    dead = {st.alert_id: st.device_ip for st in alerts if st.is_dead}
+    for st in alerts:
+        correlation.reassess(st, s, now, explanation, changes, edited=edited, stormy=stormy)
+    returned = {
+        device
+        for st in alerts
+        if (device := dead.get(st.alert_id)) is not None and not st.is_dead and s.graph.children(device)
+    }
+    if returned:
+        changes.write(cur)
+        reached = correlation.reach(cur, returned, s, now)
+        reached.history = changes.history + reached.history
+        return reached
+    return changes
+
+
+def _write(cur: Any, s: Surroundings, now: datetime, changes: Changes) -> int:
+    changes.write(cur)
+    store.write_history(cur, changes.history, now)
+    return len(changes.history)
+
+
+def _stormy(cur: Any, s: Surroundings, now: datetime, alerts: Iterable[Standing]) -> frozenset[str]:
+    """Of the alert types that are quiet because too many came: those that still do."""
+    waiting = {
+        st.alert_type: s.policy.of(st.source_system, st.alert_type)
+        for st in alerts
+        if any(reason.kind is SuppressionKind.STORM for reason in st.open)
+    }
+    found = set()
+    for alert_type, policy in waiting.items():
+        limit = policy.storm_alerts
+        seen = correlation.recent(cur, [alert_type], now - policy.storm_window).get(alert_type, 0)
+        if limit is not None and seen > limit:
+            found.add(alert_type)
+    return frozenset(found)
+
+
+# --- edits, and the hours of windows ----------------------------------------------------------------------------
+
+
+def look_at_edits(conn: Connection, now: datetime, holder: Holder) -> int:
+    """After an edit of dependencies, rules or windows, and when a window begins or ends: all that is open, anew.
+
+    What was looked at last is kept in the database, so it is done once, by whichever process comes first.
+    """
+    if conn.execute(_UNTIL_CLEARED, (now,)).fetchone():
+        conn.execute(_CLOSE, (now, now))
+    with conn.cursor() as cur:
+        s = holder.fresh(cur)
+    last = conn.execute("SELECT versions, due_at FROM alerts_evaluation WHERE id = 1").fetchone()
+    graph, windows = s.version_of("graph"), s.version_of("windows", "graph", "devices")
+    seen = last[0].split(" ") if last else ["", ""]
+    edited = seen[0] != graph
+    if last and not edited and seen[1:] == [windows] and (last[1] is None or last[1] > now):
+        return 0
+    changed = 0
+    if edited or seen[1:] != [windows] or s.windows or last is None:
+        changed = _look_at_all(conn, now, holder, edited=edited)
+    due_at = s.windows.next_change(now) if s.windows else None
+    conn.execute(
+        "INSERT INTO alerts_evaluation (id, versions, due_at) VALUES (1, %s, %s) "
+        "ON CONFLICT (id) DO UPDATE SET versions = EXCLUDED.versions, due_at = EXCLUDED.due_at",
+        (f"{graph} {windows}", due_at),
+    )
+    return changed + list_what_ended(conn, now, holder)
+
+
+def _look_at_all(conn: Connection, now: datetime, holder: Holder, *, edited: bool) -> int:
+    """Everything open against windows and, when `edited`, dependencies and rules. Those that differ are changed."""
+    s = holder.value
+    concerned: list[UUID] = []
+    flags: list[tuple[UUID, bool]] = []
+    in_force = {w.id for w in s.windows.in_force(now)} if s.windows else set()
+    with conn.cursor() as cur:
+        cur.execute(_OPEN)
+        for alert_id, device, alert_type, category, connector_id, tags, quiet, outage, cleared, held in cur:
+            of_windows = set(held)
+            if in_force:
+                subject = correlation.Subject(
+                    alert_id, device, alert_type, category, s.slugs.get(connector_id, ""), tags
+                )
+                wanted = {w.id for w in correlation.in_force(s, subject, cleared, now)}
+            else:
+                wanted = set()
+            if edited and bool(s.rules.outages(alert_type)) != outage:
+                flags.append((alert_id, not outage))
+            waits = quiet & correlation.OF_GRAPH
+            if of_windows != wanted or (
+                edited and (waits or (device and s.graph.parents(device) and s.rules.hiding(alert_type, category)))
+            ):
+                concerned.append(alert_id)
+    if flags:
+
+        def mark(cur: Any, s: Surroundings, exclusive: bool) -> int:
+            cur.execute(
+                "UPDATE alerts_alert AS a SET outage = v.outage FROM unnest(%s::uuid[], %s::bool[]) AS v(id, outage) "
+                "WHERE a.id = v.id AND a.condition = 'raised'",
+                (pgtext.array([f[0] for f in flags]), pgtext.array([f[1] for f in flags])),
+            )
+            return 0
+
+        _locked(conn, holder, [], mark, exclusive=True)
+    if not concerned:
+        return 0
+    return reassess_alerts(conn, now, holder, concerned, exclusive=edited, edited=edited)
+
+
+def list_what_ended(conn: Connection, now: datetime, holder: Holder) -> int:
+    """Alerts that began and ended inside a maintenance window are said, once, in the digest at its end."""
+    waiting = {row[0] for row in conn.execute(_UNLISTED, (correlation.ENDED,)).fetchall()}
+    over = sorted(waiting - {w.id for w in holder.value.windows.in_force(now)})
+    if not over:
+        return 0
+
+    def attempt(cur: Any, s: Surroundings, exclusive: bool) -> int:
+        cur.execute(_LISTED, (now, pgtext.array(over), correlation.ENDED))
+        told = {(alert_id, window): status for alert_id, status, window in cur.fetchall()}
+        history = [
+            HistoryRow(alert_id, Action.LISTED, status, status, News.DIGEST, {"window": [None, window]})
+            for (alert_id, window), status in sorted(told.items())
+        ]
+        store.write_history(cur, history, now)
+        return len(history)
+
+    return _locked(conn, holder, [], attempt)
+
+
+def drop_tombstones(conn: Connection, now: datetime | None = None) -> int:
     """Forget orphan clears whose time is over; how many."""
     return conn.execute("DELETE FROM alerts_tombstone WHERE expires_at <= %s", (now or datetime.now(UTC),)).rowcount

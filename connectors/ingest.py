@@ -21,10 +21,12 @@ from uuid import UUID
 import psycopg
 from psycopg import errors
 
-from alerts import engine, locks, store
+from alerts import correlation, engine, locks, store
 from alerts.choices import Outcome
+from alerts.correlation import ReachNeeded
 from alerts.ids import uuid7
-from alerts.policy import DEFAULT, Policy
+from alerts.surroundings import VERSIONS, Holder, Stale
+from alerts.wanted import Wanted
 from connectors import journal
 from connectors.journal import Item
 from connectors.partitions import ensure_partition
@@ -93,12 +95,13 @@ class Ingest:
     def __init__(
         self,
         *,
-        policy: Policy = DEFAULT,
         application: str = "ingest",
         stopped: Callable[[], bool] | None = None,
         patience: float | None = None,
+        clock: Callable[[], datetime] | None = None,
     ) -> None:
-        self.policy = policy
+        self.clock = clock or _utc_now
+        self.surroundings = Holder()
         self.database_away_since: float | None = None
         self._application = application
         self._stopped = stopped or (lambda: False)
@@ -227,35 +230,73 @@ class Ingest:
         extra: Counter[journal.Bucket] | None = None,
         place: Place | None = None,
     ) -> None:
+        """One batch, with what is true now: when the configuration was edited meanwhile, or more alerts are concerned
+        than was thought, nothing of it has happened and it runs again."""
+        fixed = [(item.outcome, item.reason) for item in items]
+        exclusive = stale = False
+        while True:
+            try:
+                events = [item.event for item in items if item.event is not None and item.outcome is None]
+                if events:
+                    if stale or self.surroundings.value.versions is None:
+                        with self._connected().cursor() as cur:
+                            self.surroundings.fresh(cur)
+                    exclusive = exclusive or self.surroundings.value.reaches(events)
+                self._attempt(items, pending, extra, place, exclusive)
+                return
+            except (Stale, ReachNeeded) as again:
+                stale, exclusive = isinstance(again, Stale), isinstance(again, ReachNeeded)
+                for item, (outcome, reason) in zip(items, fixed, strict=True):
+                    item.outcome, item.reason, item.alert_id, item.fingerprint = outcome, reason, None, ""
+
+    def _attempt(
+        self,
+        items: Sequence[Item],
+        pending: Item | None,
+        extra: Counter[journal.Bucket] | None,
+        place: Place | None,
+        exclusive: bool,
+    ) -> None:
         """engine.md's order of a batch. With `pending`, that one item's journal row exists already."""
         conn = self._connected()
-        now = datetime.now(UTC)
+        now = self.clock()
         with conn.transaction(), conn.cursor() as cur:
             cur.execute("SELECT pg_current_xact_id()::text")
             self._xid = cur.fetchone()[0]  # type: ignore[index]
             events = [item for item in items if item.event is not None and item.outcome is None]
             keys = [engine.targets(item.event) for item in events]  # type: ignore[arg-type]
+            surroundings = self.surroundings.value
+            wanted = Wanted.of([item.event for item in events], keys)  # type: ignore[misc]
             if events:
-                locks.lock_reach(cur)
-                locks.lock_fingerprints(cur, (k for ks in keys for k in ks))
+                locks.lock_reach(cur, exclusive=exclusive)
+                wanted.look_for_wildcards(cur, surroundings)
+                surroundings = self.surroundings.check(locks.lock_fingerprints(cur, wanted.fingerprints, VERSIONS))
             if pending is not None and not self._still_pending(cur, pending):
                 return  # another process finished it; the item carries what became of it
             if self._mark_duplicates(cur, [i for i in items if i.inform and pending is None]):
                 kept = [(i, k) for i, k in zip(events, keys, strict=True) if i.outcome is None]
                 events, keys = [i for i, _ in kept], [k for _, k in kept]
-            plan = None
+            history: list[engine.HistoryRow] = []
             for item in events:
                 item.event.withheld = item.withheld  # type: ignore[union-attr]
             if events:
-                states = store.read_states(cur, (k for ks in keys for k in ks), now)
-                plan = engine.decide([i.event for i in events], keys, states, self.policy, uuid7)  # type: ignore[misc]
+                states = store.read_states(cur, wanted.fingerprints, now)
+                plan = engine.decide(
+                    [i.event for i in events],  # type: ignore[misc]
+                    keys,
+                    states,
+                    surroundings.policy,
+                    uuid7,
+                    aliases=wanted.aliases,
+                    identities=wanted.identities,
+                )
                 for item, decision in zip(events, plan.decisions, strict=True):
                     item.outcome, item.alert_id, item.fingerprint = (
                         decision.outcome,
                         decision.alert_id,
                         decision.fingerprint,
                     )
-                store.write_alerts(cur, plan, now, self.policy.tombstone_ttl)
+                history = correlation.apply(cur, plan, surroundings, now, exclusive=exclusive)
             if pending is None:
                 journal.copy_rows(cur, items)
                 journal.count(cur, journal.tally(items) + (extra or Counter()))
@@ -266,8 +307,7 @@ class Ingest:
                 journal.count(cur, moved)
             if place is not None:
                 cur.execute(_PLACE, (place.spool, place.end))
-            if plan is not None:
-                store.write_history(cur, plan.history, now)
+            store.write_history(cur, history, now)
 
     def _note_place(self, place: Place | None) -> None:
         """Events that are stored already, by an attempt that could not say so or one by one."""
@@ -502,6 +542,10 @@ class Ingest:
         log.error("Event %s from %s failed: %s", item.event_key, item.source, sentence(error))
         text = "".join(traceback.format_exception(error))[-8_000:].replace("\x00", "")
         self.settle_pending(item, Outcome.FAILED, type(error).__name__, text)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def is_lasting(error: Exception) -> bool:

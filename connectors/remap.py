@@ -24,7 +24,7 @@ from uuid import UUID
 
 import psycopg
 
-from alerts import engine, locks, store
+from alerts import correlation, engine, locked, store
 from alerts.choices import Outcome
 from alerts.engine import Plan, State
 from alerts.policy import DEFAULT, Policy
@@ -202,7 +202,7 @@ class Remap:
     def _move(self, waiting: list[Waiting], rows: list[Row], tell: set[UUID] | None, quiet: set[UUID]) -> None:
         """Apply rows; when the database refuses something of them, one by one, and the one at fault fails alone."""
         try:
-            self._transaction(waiting, rows, tell, quiet)
+            self._once(waiting, rows, tell, quiet)
         except Exception as error:
             if not is_lasting(error):
                 raise
@@ -215,7 +215,10 @@ class Remap:
             item.event, item.outcome, item.reason = None, Outcome.FAILED, type(error).__name__
             item.error = traceback.format_exc()[-8_000:].replace("\x00", "")
             rows[0].targets = []
-            self._transaction(waiting, rows, tell, quiet)
+            self._once(waiting, rows, tell, quiet)
+
+    def _once(self, waiting: list[Waiting], rows: list[Row], tell: set[UUID] | None, quiet: set[UUID]) -> None:
+        locked.again(lambda: self._connect().cursor(), lambda: self._transaction(waiting, rows, tell, quiet))
 
     def _transaction(self, waiting: list[Waiting], rows: list[Row], tell: set[UUID] | None, quiet: set[UUID]) -> None:
         """The order of every batch: locks, state, decisions, alerts, journal, counts, history."""
@@ -226,9 +229,8 @@ class Remap:
         own = {w.alert_id: w.fingerprint for w in waiting}
         conn = self._connect()
         with conn.transaction(), conn.cursor() as cur:
-            locks.lock_reach(cur)
             targets = {key for row in moving for key in row.targets}
-            locks.lock_fingerprints(cur, targets | {own[row.alert_id] for row in moving})
+            held = locked.take(cur, targets | {own[row.alert_id] for row in moving})
             cur.execute(_STILL, ([r.item.received_at for r in moving], [r.item.event_key for r in moving], list(own)))
             still = {key for (key,) in cur.fetchall()}
             moving = [row for row in moving if row.item.event_key in still]
@@ -243,14 +245,14 @@ class Remap:
                 announced = still_raised(per_item, states, now)
             plan.history = list(told(per_item, announced, quiet))
             plan.states = {**states, **self._lessened(cur, moving, own, now)}
-            store.write_alerts(cur, plan, now, self._policy.tombstone_ttl)
+            history = correlation.apply(cur, plan, held.surroundings, now, exclusive=held.exclusive)
             move(cur, (row.item for row in moving))
             counts: Counter[journal.Bucket] = Counter()
             for row in moving:
                 counts[row.bucket] -= 1
                 counts[journal.bucket(row.item)] += 1
             journal.count(cur, counts)
-            store.write_history(cur, plan.history, now)
+            store.write_history(cur, history, now)
         self.result.moved += len(moving)
         doorbell.ring()
 
@@ -271,31 +273,34 @@ class Remap:
         They end at their last trap and leave a tombstone there: should a listener that has not seen the edit yet add
         one more, the alert reopens and is found again, instead of the trap being late to an alert nobody looks at.
         """
-        now = datetime.now(UTC)
-        conn = self._connect()
         closed = 0
         for start in range(0, len(waiting), BATCH):
             part = waiting[start : start + BATCH]
-            with conn.transaction(), conn.cursor() as cur:
-                locks.lock_reach(cur)
-                locks.lock_fingerprints(cur, [w.fingerprint for w in part])
-                cur.execute(_LEFT, ([w.alert_id for w in part],))
-                left = {alert_id for (alert_id,) in cur.fetchall()}
-                states = store.read_states(cur, [w.fingerprint for w in part], now)
-                plan = Plan(decisions=[], states=states)
-                for w in part:
-                    state = states[w.fingerprint]
-                    episode = state.episode
-                    if w.alert_id in left or episode is None or episode.id != w.alert_id or not episode.is_raised:
-                        continue
-                    engine.close(episode, plan, notes=_note(w.mapped_by))
-                    state.tombstone, state.tombstone_changed = episode.resolved_at, True
-                    closed += 1
-                store.write_alerts(cur, plan, now, self._policy.tombstone_ttl)
-                store.write_history(cur, plan.history, now)
+            closed += locked.again(lambda: self._connect().cursor(), lambda part=part: self._close_part(part))  # type: ignore[misc]
         if closed:
             self.result.closed += closed
             doorbell.ring()
+
+    def _close_part(self, part: list[Waiting]) -> int:
+        now, closed = datetime.now(UTC), 0
+        conn = self._connect()
+        with conn.transaction(), conn.cursor() as cur:
+            held = locked.take(cur, [w.fingerprint for w in part])
+            cur.execute(_LEFT, ([w.alert_id for w in part],))
+            left = {alert_id for (alert_id,) in cur.fetchall()}
+            states = store.read_states(cur, [w.fingerprint for w in part], now)
+            plan = Plan(decisions=[], states=states)
+            for w in part:
+                state = states[w.fingerprint]
+                episode = state.episode
+                if w.alert_id in left or episode is None or episode.id != w.alert_id or not episode.is_raised:
+                    continue
+                engine.close(episode, plan, notes=_note(w.mapped_by))
+                state.tombstone, state.tombstone_changed = episode.resolved_at, True
+                closed += 1
+            history = correlation.apply(cur, plan, held.surroundings, now, exclusive=held.exclusive)
+            store.write_history(cur, history, now)
+        return closed
 
 
 class Forecast:

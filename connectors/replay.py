@@ -26,7 +26,7 @@ from uuid import UUID
 
 import psycopg
 
-from alerts import engine, locks, store
+from alerts import correlation, engine, locked, locks, store
 from alerts.choices import Action, Condition, News, Outcome
 from alerts.engine import Episode, HistoryRow, Plan, State
 from alerts.ids import uuid7
@@ -412,6 +412,7 @@ class Mover:
             changes["severity"] = [episode.severity, event.severity]
         if not changes:
             return False
+        episode.remember()
         if "ttl_minutes" in changes:
             episode.ttl_minutes = event.ttl_minutes
             minutes = event.ttl_minutes
@@ -608,8 +609,11 @@ class Applied(Mover):
         def once() -> None:
             if next(attempts) and self.replay.record.is_committed():
                 return
-            self._done = Settled()
             self.replay.record.begin()
+            locked.again(lambda: self.replay.connect().cursor(), lambda: transaction())
+
+        def transaction() -> None:
+            self._done = Settled()
             conn = self.replay.connect()
             with conn.transaction(), conn.cursor() as cur:
                 work(cur, datetime.now(UTC))
@@ -622,22 +626,20 @@ class Applied(Mover):
             doorbell.ring()
 
     def _rewind(self, cur: Any, rewinds: list[Rewind], now: datetime) -> None:
-        locks.lock_reach(cur)
-        locks.lock_fingerprints(cur, (r.fingerprint for r in rewinds))
+        held = locked.take(cur, (r.fingerprint for r in rewinds))
         states = store.read_states(cur, (r.fingerprint for r in rewinds), now)
         self.learn(states)
         plan = self._done.plan = Plan(decisions=[], states=states)
         for each in rewinds:
             self.take_back(each, states[each.fingerprint], plan)
-        store.write_alerts(cur, plan, now, self.replay.policy.tombstone_ttl)
+        history = correlation.apply(cur, plan, held.surroundings, now, exclusive=held.exclusive)
         self.replay.record.within(cur, 0)
-        store.write_history(cur, plan.history, now)
+        store.write_history(cur, history, now)
 
     def _settle(self, cur: Any, rows: list[Row], now: datetime) -> None:
         done = self._done
-        locks.lock_reach(cur)
         keys = {key for row in rows for key in row.targets} | {row.fingerprint for row in rows if row.tied}
-        locks.lock_fingerprints(cur, keys)
+        held = locked.take(cur, keys)
         rows = self._unmoved(cur, rows)
         states = store.read_states(cur, keys, now)
         _entomb(states, self.replay.orphans(_unraised(states)))
@@ -660,14 +662,14 @@ class Applied(Mover):
         plan.history = list(told(per_item, self._announced(per_item, states, now), self.quiet))
         move(cur, (row.item for row in done.rows))
         self._leave(cur, done.rows, plan, now)
-        store.write_alerts(cur, plan, now, self.replay.policy.tombstone_ttl)
+        history = correlation.apply(cur, plan, held.surroundings, now, exclusive=held.exclusive)
         counts: Counter[journal.Bucket] = Counter()
         for row in done.rows:
             counts[row.bucket] -= 1
             counts[journal.bucket(row.item)] += 1
         journal.count(cur, counts)
         self.replay.record.within(cur, len(done.rows))
-        store.write_history(cur, plan.history, now)
+        store.write_history(cur, history, now)
 
     def _announced(
         self, per_item: list[tuple[Any, list[HistoryRow]]], states: dict[str, State], now: datetime
@@ -700,8 +702,7 @@ class Applied(Mover):
                 self.close(state.episode, state, plan)
 
     def _follow(self, cur: Any, found: list[Newest], now: datetime, *, moved: bool) -> None:
-        locks.lock_reach(cur)
-        locks.lock_fingerprints(cur, (n.fingerprint for n in found))
+        held = locked.take(cur, (n.fingerprint for n in found))
         states = store.read_states(cur, (n.fingerprint for n in found), now)
         self.learn(states)
         plan = self._done.plan = Plan(decisions=[], states=states)
@@ -715,9 +716,9 @@ class Applied(Mover):
                 self.show(each, episode, plan)
         if not plan.history:
             return
-        store.write_alerts(cur, plan, now, self.replay.policy.tombstone_ttl)
+        history = correlation.apply(cur, plan, held.surroundings, now, exclusive=held.exclusive)
         self.replay.record.within(cur, 0)
-        store.write_history(cur, plan.history, now)
+        store.write_history(cur, history, now)
 
 
 class _Aside(Replay):

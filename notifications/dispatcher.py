@@ -19,6 +19,7 @@ import psycopg
 from django.db import connection
 
 from alerts import timers
+from alerts.surroundings import Holder
 from connectors import retention, sweep
 from connectors.ingest import Ingest, Stopped
 from connectors.mappings import MappingTable
@@ -50,6 +51,7 @@ class Dispatcher:
     def __init__(self) -> None:
         self.sequence = 0
         self._watcher = Watcher()
+        self._surroundings = Holder()
         self._ingest = Ingest(application="dispatcher", stopped=lambda: self._stop_requested.is_set())
         self._stop_requested = threading.Event()
         self._conn: psycopg.Connection[Any] | None = None
@@ -154,8 +156,7 @@ class Dispatcher:
         return bool(newest and newest[0] is not None and newest[0] > self.sequence)
 
     def _timers(self) -> None:
-        timers.expire(self._connection())
-        timers.lapse_acknowledgements(self._connection())
+        timers.turn(self._connection(), holder=self._surroundings)
 
     def _reload(self) -> None:
         """Configuration that was edited since."""

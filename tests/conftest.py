@@ -19,6 +19,7 @@ WRITTEN = (
     "alerts_alerthistory",
     "alerts_tombstone",
     "alerts_suppression",
+    "alerts_evaluation",
     "alerts_maintenancewindow",
     "alerts_alerttypesetting",
     "connectors_rawevent",

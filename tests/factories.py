@@ -80,6 +80,7 @@ class AlertFactory(factory.django.DjangoModelFactory):
     resolved_at = factory.LazyAttribute(
         lambda alert: alert.occurred_at if alert.condition != Condition.RAISED else None
     )
+    announced = factory.LazyAttribute(lambda alert: alert.condition == Condition.RAISED)
     fingerprint = factory.Sequence(lambda n: f"{n:064x}")
 
 

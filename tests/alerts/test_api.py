@@ -79,7 +79,8 @@ def test_the_list_tells_words_names_and_utc_times(program):
 
 
 def test_fields_have_the_names_of_the_columns():
-    columns = {field.name for field in Alert._meta.concrete_fields}
+    # How the engine keeps count is nobody's business.
+    columns = {field.name for field in Alert._meta.concrete_fields} - {"transition_times", "missed_snapshots"}
 
     assert set(AlertDetailSerializer().fields) - {"url", "history"} == columns
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 
-from alerts import actions, timers
+from alerts import actions, locks, timers
 from alerts.choices import Outcome, Severity
 from alerts.models import Alert, AlertHistory, Tombstone
 from connectors.ingest import Ingest
@@ -440,6 +440,7 @@ def test_a_batch_costs_a_constant_number_of_statements(line, monkeypatch):
         monkeypatch.setattr(type(conn), "cursor", original)
         return len(statements)
 
+    count(2, 5_000)  # what configures the engine is loaded once
     new, many_new = count(2, 1), count(400, 1_000)
     repeated, many_repeated = count(2, 1), count(400, 1_000)
 
@@ -536,14 +537,14 @@ def test_a_reopened_stateless_alert_lives_for_the_ttl_of_its_new_raise(line):
 def test_expiry_decides_on_what_is_true_under_its_locks(line, monkeypatch):
     """An alert that repeats between being found and being locked lives on."""
     line.store(line.event(ttl_minutes=1))
-    original = timers.locks.lock_fingerprints
+    original = locks.lock_fingerprints
 
-    def repeat_first(cur, fingerprints):
+    def repeat_first(cur, fingerprints, also):
         if not only_alert().occurrence_count > 1:
             line.store(line.event(ttl_minutes=1, after=90))
-        original(cur, fingerprints)
+        return original(cur, fingerprints, also)
 
-    monkeypatch.setattr(timers.locks, "lock_fingerprints", repeat_first)
+    monkeypatch.setattr(locks, "lock_fingerprints", repeat_first)
     with db.connect() as conn:
         assert timers.expire(conn, line.now + timedelta(seconds=70)) == 0
 
