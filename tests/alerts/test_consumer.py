@@ -132,7 +132,7 @@ async def test_twenty_boards_get_the_same_change(server):
         assert [[change["id"] for change in message["changes"]] for message in messages] == [[pk]] * 20
 
 
-async def test_boards_live_without_valkey_and_hear_the_doorbell_again_when_it_is_back(
+async def test_case_81_boards_live_without_valkey_and_hear_the_doorbell_again_when_it_is_back(
     tmp_path_factory, django_db_setup
 ):
     var: Path = tmp_path_factory.mktemp("valkey")

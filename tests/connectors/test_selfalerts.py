@@ -248,7 +248,7 @@ def raised():
     return Alert.objects.filter(condition="raised")
 
 
-def test_a_kernel_drop_raises_an_alert_and_ten_quiet_minutes_end_it(own):
+def test_case_83_a_kernel_drop_raises_an_alert_and_ten_quiet_minutes_end_it(own):
     dropped(timedelta(0))
 
     assert look(own) == 1

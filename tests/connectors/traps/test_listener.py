@@ -299,7 +299,7 @@ def test_received_at_is_the_kernels_time_not_ours(committed_db):
     assert row.received_at <= sent_at
 
 
-def test_what_waits_in_the_socket_survives_the_listener(committed_db):
+def test_case_83_what_waits_in_the_socket_survives_the_listener(committed_db):
     """The supervisor keeps the socket open: the next listener finds what came in between."""
     sock = sockets.open_socket(sockets.parse_address("127.0.0.1:0"))
     with listening(socks=[sock.dup()]):
