@@ -30,6 +30,7 @@ DEPENDENCY = QUIET_BIT[SuppressionKind.DEPENDENCY]
 # What an edit of dependencies or rules may change.
 OF_GRAPH = DEPENDENCY | HOLD | QUIET_BIT[SuppressionKind.RELEASING]
 ENDED = "the alert ended"
+UNTOLD = "the alert ended before anybody was told"
 
 # A flapping outage keeps its device dead also while it is cleared.
 _OUTAGES = """
@@ -85,7 +86,7 @@ def settle(cur: Cursor, plan: Plan, s: Surroundings, now: datetime, *, exclusive
         if e.is_raised:
             e.quiet = (e.quiet & FLAPPING) | kept[e.id]
         for reason in reasons:
-            changes.start(e.id, reason, ended="" if e.is_raised else ENDED)
+            changes.start(e.id, reason, ended="" if e.is_raised else UNTOLD)
             if reason.kind is SuppressionKind.DEPENDENCY:
                 e.correlated_to, e.rule = reason.root, reason.rule
         if reasons == [] or not any(r.kind is SuppressionKind.DEPENDENCY for r in reasons):
@@ -225,9 +226,10 @@ def outages_of(
 def _end_reasons(cur: Cursor, touched: Sequence[Episode], changes: Changes) -> None:
     """An alert that ended is not quiet any more; that it flaps goes on. One that reopened got its reasons anew."""
     over = {e.id: e for e in touched if e.was is not None and e.was.quiet and (not e.is_raised or e.opener is not None)}
-    for _, reason in suppressions.open_reasons(cur, list(over)):
+    for alert_id, reason in suppressions.open_reasons(cur, list(over)):
         if reason.kind is not SuppressionKind.FLAPPING:
-            changes.end(reason, ENDED)
+            was = over[alert_id].was
+            changes.end(reason, ENDED if was is not None and was.announced else UNTOLD)
     for e in touched:
         if not e.is_raised:
             e.quiet &= FLAPPING

@@ -283,7 +283,7 @@ class Suppression(models.Model):
     window = models.ForeignKey(
         "alerts.MaintenanceWindow",
         null=True,
-        on_delete=models.SET_NULL,
+        on_delete=models.DO_NOTHING,  # what a deleted window kept quiet is found by it
         db_constraint=False,
         db_index=False,
         related_name="suppressions",

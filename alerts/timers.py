@@ -327,13 +327,13 @@ def _look_at_all(conn: Connection, now: datetime, holder: Holder, *, edited: boo
 
 def list_what_ended(conn: Connection, now: datetime, holder: Holder) -> int:
     """Alerts that began and ended inside a maintenance window are said, once, in the digest at its end."""
-    waiting = {row[0] for row in conn.execute(_UNLISTED, (correlation.ENDED,)).fetchall()}
+    waiting = {row[0] for row in conn.execute(_UNLISTED, (correlation.UNTOLD,)).fetchall()}
     over = sorted(waiting - {w.id for w in holder.value.windows.in_force(now)})
     if not over:
         return 0
 
     def attempt(cur: Any, s: Surroundings, exclusive: bool) -> int:
-        cur.execute(_LISTED, (now, pgtext.array(over), correlation.ENDED))
+        cur.execute(_LISTED, (now, pgtext.array(over), correlation.UNTOLD))
         told = {(alert_id, window): status for alert_id, status, window in cur.fetchall()}
         history = [
             HistoryRow(alert_id, Action.LISTED, status, status, News.DIGEST, {"window": [None, window]})

@@ -1,5 +1,6 @@
-"""What the open alerts were looked at with last."""
+"""What the open alerts were looked at with last; a deleted window stays the name of what it kept quiet."""
 
+import django.db.models.deletion
 from django.db import migrations, models
 
 
@@ -17,5 +18,10 @@ class Migration(migrations.Migration):
                 ('versions', models.CharField(default='', max_length=200)),
                 ('due_at', models.DateTimeField(help_text='When the next window begins or ends.', null=True)),
             ],
+        ),
+        migrations.AlterField(
+            model_name='suppression',
+            name='window',
+            field=models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='suppressions', to='alerts.maintenancewindow'),
         ),
     ]
