@@ -93,8 +93,8 @@ def settle(cur: Cursor, plan: Plan, s: Surroundings, now: datetime, *, exclusive
             e.correlated_to = None
     _end_reasons(cur, touched, changes)
     for e in touched:
-        if e.calm is not None:
-            changes.start(e.id, Reason(SuppressionKind.FLAPPING, until=now + e.calm))
+        if e.calm_at is not None:
+            changes.start(e.id, Reason(SuppressionKind.FLAPPING, until=e.calm_at))
         e.status = e.derived()
     _tell(plan, touched, kept)
     return Settled(changes, _died_or_returned(cur, touched, s, exclusive))

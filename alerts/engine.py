@@ -73,7 +73,7 @@ class Episode:
     # What it was before this batch touched it; None for one the batch opened.
     was: Was | None = None
     rule: int | None = None
-    calm: timedelta | None = None  # set when flapping begins in this batch: how long it must be calm to end
+    calm_at: datetime | None = None  # set when flapping begins in this batch: when it is over at the earliest
 
     @property
     def is_raised(self) -> bool:
@@ -262,7 +262,8 @@ def _clear(event: NormalizedAlert, keys: list[str], plan: Plan, policy: Policy) 
     """End every open episode the clear names; leave a tombstone where there is none."""
     cleared: Decision | None = None
     late: Decision | None = None
-    for key in keys:
+    named = [t for t in ends(event) if not is_wildcard(t)]
+    for key, alert_type in zip(keys, named if len(named) == len(keys) else [""] * len(keys), strict=True):
         key, state = plan.state(key)
         episode = state.episode
         if episode is None or not episode.is_raised:
@@ -272,19 +273,19 @@ def _clear(event: NormalizedAlert, keys: list[str], plan: Plan, policy: Policy) 
         elif event.t < episode.last_raise_at:
             late = late or Decision(Outcome.LATE, episode.id, key)
         else:
-            _clear_one(event, episode, plan, policy)
+            _clear_one(event, episode, alert_type, plan, policy)
             cleared = cleared or Decision(Outcome.CLEARED, episode.id, key)
     for wildcard in filter(is_wildcard, ends(event)):
-        for key, episode in _matching(event, wildcard, plan):
+        for key, alert_type, episode in _matching(event, wildcard, plan):
             if event.t < episode.last_raise_at:
                 late = late or Decision(Outcome.LATE, episode.id, key)
             else:
-                _clear_one(event, episode, plan, policy)
+                _clear_one(event, episode, alert_type, plan, policy)
                 cleared = cleared or Decision(Outcome.CLEARED, episode.id, key)
     return cleared or late or Decision(Outcome.ORPHAN_CLEAR, None, keys[0] if keys else "")
 
 
-def _matching(event: NormalizedAlert, wildcard: str, plan: Plan) -> list[tuple[str, Episode]]:
+def _matching(event: NormalizedAlert, wildcard: str, plan: Plan) -> list[tuple[str, str, Episode]]:
     """The open episodes of the event's device whose type begins as the wildcard says."""
     found = []
     for key, who in plan.identities.items():
@@ -296,27 +297,27 @@ def _matching(event: NormalizedAlert, wildcard: str, plan: Plan) -> list[tuple[s
             and who.scope == event.identity_scope
             and who.alert_type.startswith(wildcard[:-1])
         ):
-            found.append((key, episode))
+            found.append((key, who.alert_type, episode))
     return found
 
 
-def _clear_one(event: NormalizedAlert, episode: Episode, plan: Plan, policy: Policy) -> None:
+def _clear_one(event: NormalizedAlert, episode: Episode, alert_type: str, plan: Plan, policy: Policy) -> None:
     _end(episode, Condition.CLEARED, event.t, plan, Action.CLEARED, News.RECOVERY)
     episode.last_clear_at = event.t
-    _transition(event, episode, plan, policy)
+    _transition(event, episode, plan, policy.of(event.source_system, alert_type or event.alert_type))
 
 
 def _transition(event: NormalizedAlert, episode: Episode, plan: Plan, policy: Policy) -> None:
     """Count a change between raised and cleared; too many of them within the window are flapping."""
     episode.transitions += 1
     times = episode.transition_times = [*(episode.transition_times or []), event.t][-TRANSITIONS_KEPT:]
-    policy = policy.of(event.source_system, event.alert_type)
     if not policy.flap_transitions or episode.is_flapping:
         return
     since = event.t - policy.flap_window
     if sum(at > since for at in times) >= policy.flap_transitions:
         episode.quiet |= FLAPPING
-        episode.calm = policy.flap_calm
+        # One transition within the time of calm is calm: the one before the last must have grown that old.
+        episode.calm_at = times[-min(2, len(times))] + policy.flap_calm
         old_status, episode.status = episode.status, episode.derived()
         plan.history.append(
             HistoryRow(

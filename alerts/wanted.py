@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from alerts.engine import Identity, ends, is_wildcard
+from alerts.fingerprints import fingerprint
 from alerts.locks import Cursor
 from alerts.surroundings import Surroundings
 from alerts.types import NormalizedAlert
 
 _OPEN_ON = """
-SELECT fingerprint, connector_id, alert_type FROM alerts_alert
+SELECT fingerprint, connector_id, alert_type, component FROM alerts_alert
 WHERE condition = 'raised' AND device_ip = %s::inet ORDER BY fingerprint LIMIT %s"""
 
 # Of one device and clear; with what else a batch locks still below locks.MAX_FINGERPRINTS.
@@ -46,7 +47,10 @@ class Wanted:
                 continue
             cur.execute(_OPEN_ON, (event.device_ip, MOST_OPEN))
             beginnings = tuple(t[:-1] for t in ends(event) if is_wildcard(t))
-            for key, connector_id, alert_type in cur.fetchall():
-                if s.scopes.get(connector_id) == event.identity_scope and alert_type.startswith(beginnings):
+            for key, connector_id, alert_type, component in cur.fetchall():
+                own = key == fingerprint(event.identity_scope, event.device_key, alert_type, component)
+                # By another rule of identity, or from another address: then its connector says whose it is.
+                own = own or bool(event.identity) and s.scopes.get(connector_id) == event.identity_scope
+                if own and alert_type.startswith(beginnings):
                     self.identities.setdefault(key, Identity(event.identity_scope, event.device_key, alert_type))
                     self.fingerprints.append(key)

@@ -27,6 +27,8 @@ TYPE_MAX = 200
 # Every trap of the row is held against them, and every alert type a clear may end is locked: no list without an end.
 CONDITIONS_MAX, COMPARISONS_MAX, CLEARS_MAX, REGEX_MAX = 500, 50, 50, 1_000
 TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
+# What a clear ends: an alert type, a beginning of some (link_*), or all of its device (*).
+CLEARED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}\*?|\*")
 
 
 def check_row(row: dict[str, Any]) -> dict[str, str]:
@@ -41,8 +43,10 @@ def check_row(row: dict[str, Any]) -> dict[str, str]:
         errors["clear_oid_pattern"] = f"“{row['clear_oid_pattern']}” is not an OID."
     if not TYPE.fullmatch(row.get("alert_type") or ""):
         errors["alert_type"] = "Letters, digits and . _ - : only, for example link_down."
-    if not all(isinstance(c, str) and TYPE.fullmatch(c) for c in row.get("clears") or []):
-        errors["clears"] = "Alert types such as link_down, separated by commas."
+    if not all(isinstance(c, str) and CLEARED.fullmatch(c) for c in row.get("clears") or []):
+        errors["clears"] = (
+            "Alert types such as link_down, separated by commas; link_* for all that begin so, * for all."
+        )
     elif len(row.get("clears") or []) > CLEARS_MAX:
         errors["clears"] = f"At most {CLEARS_MAX} alert types."
     elif row.get("clears") and row.get("clear_oid_pattern"):
