@@ -19,6 +19,11 @@ class NormalizedAlert:
     (its own time when the source is trusted for time, else the receive time); severity is the integer of
     `choices.Severity`; clears lists the alert types a clear ends, empty means its own. raw_data may be a function that
     makes it: of repeats, most events, it is never asked for. `withheld` opens nothing: its source is above its rate.
+
+    importance is (impact, urgency, priority), None: by severity. identity are the fields of the fingerprint, empty:
+    the usual ones; former are the lists before that one, former_keys the device's earlier keys, both newest first: what
+    is still open under them is the same problem. window_minutes is how soon after its end a raise continues an alert,
+    None: as the settings say.
     """
 
     source_system: str
@@ -44,6 +49,11 @@ class NormalizedAlert:
     raw_data: dict[str, Any] | Callable[[], dict[str, Any]] = field(default_factory=dict)
     unmapped: bool = False
     withheld: bool = False
+    importance: tuple[str, str, int] | None = None
+    identity: tuple[str, ...] = ()
+    former: tuple[tuple[str, ...], ...] = ()
+    former_keys: tuple[str, ...] = ()
+    window_minutes: int | None = None
 
     def again(self, received_at: datetime, raw_data: Callable[[], dict[str, Any]]) -> NormalizedAlert:
         """The same said once more, by a source whose events carry no time of their own."""
@@ -70,6 +80,12 @@ class NormalizedAlert:
             self.tags,
             raw_data,
             self.unmapped,
+            False,
+            self.importance,
+            self.identity,
+            self.former,
+            self.former_keys,
+            self.window_minutes,
         )
 
     def facts(self) -> dict[str, Any]:

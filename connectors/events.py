@@ -15,14 +15,14 @@ from uuid import UUID
 from alerts.choices import Category, Outcome, Severity
 from alerts.ids import uuid7
 from alerts.types import NormalizedAlert
+from connectors.clears import clears_of
 from connectors.journal import Item
+from connectors.normalisation import effective_time
 from connectors.snapshot import ConnectorRow, Snapshot
 from dependencies.addresses import canonical_ip
 
 KIND = "event"
 CONNECTOR_TYPE = "api"
-# An event's own time counts when it differs from ours by no more than this, whichever way.
-SKEW = timedelta(minutes=5)
 SKEW_TAG = "time-skew"
 
 ADDRESS_MAX = 60
@@ -30,6 +30,7 @@ TYPE_MAX = 200
 NAME_MAX = 200
 COMPONENT_MAX = 500
 SOURCE_ID_MAX = 200
+WORD_MAX = 200
 TITLE_MAX = 500
 MESSAGE_MAX = 10_000
 TAGS_MAX, TAG_MAX = 50, 200
@@ -63,19 +64,24 @@ SCHEMA: dict[str, Any] = {
         },
         "severity": {
             "type": "string",
-            "enum": list(reversed(SEVERITIES)),
+            "maxLength": WORD_MAX,
             "default": "warning",
-            "description": "How bad it is; clear ends the alert, like is_clear.",
+            "description": f"How bad it is: {', '.join(reversed(SEVERITIES))}, or a word that a severity mapping "
+            "knows. clear ends the alert, like is_clear.",
+            "example": "major",
         },
         "category": {
             "type": "string",
-            "enum": [category.value for category in Category],
+            "maxLength": WORD_MAX,
             "default": "unknown",
-            "description": "What kind of thing is concerned.",
+            "description": f"What kind of thing is concerned: {', '.join(Category.values)}, or a word that a category "
+            "mapping knows.",
+            "example": "storage",
         },
         "title": {
             "type": "string",
-            "description": f"One line for the board; the alert type when absent. Shortened to {TITLE_MAX} characters.",
+            "description": f"One line for the board; the alert type when absent. Shortened to {TITLE_MAX} characters. "
+            "A title template for the alert type wins.",
         },
         "message": {
             "type": "string",
@@ -94,15 +100,19 @@ SCHEMA: dict[str, Any] = {
         "timestamp": {
             "type": "string",
             "format": "date-time",
-            "description": "When it happened, ISO 8601; without a zone it is UTC. More than 5 min off our clock it is "
-            f"not believed: the time of receipt is used and the alert tagged {SKEW_TAG}.",
+            "description": "When it happened, ISO 8601; without a zone it is UTC. Too far off our clock (5 min, a "
+            f"system setting) it is not believed: the time of receipt is used and the alert tagged {SKEW_TAG}.",
         },
         "source_alert_id": {
             "type": "string",
             "maxLength": SOURCE_ID_MAX,
-            "description": "What the sender calls it; not part of the identity.",
+            "description": "What the sender calls it; not part of the identity unless a deduplication rule says so.",
         },
-        "is_clear": {"type": "boolean", "default": False, "description": "The problem is over."},
+        "is_clear": {
+            "type": "boolean",
+            "description": "The problem is over. Absent: by severity and by the alert type's ending (link_up, "
+            "disk_restored, temperature_normal); false: it is not, whatever its name.",
+        },
         "tags": {
             "type": "array",
             "maxItems": TAGS_MAX,
@@ -167,7 +177,7 @@ def _fill(item: Item, connector: ConnectorRow | None, snapshot: Snapshot) -> Non
     item.device_ip = event.device_ip
     if connector is None or not connector.enabled:
         item.outcome, item.reason = Outcome.DISABLED, "connector"
-    else:
+    elif item.outcome is None:
         item.event = event
 
 
@@ -181,8 +191,12 @@ _NOBODY = ConnectorRow(0, CONNECTOR_TYPE, CONNECTOR_TYPE, False, CONNECTOR_TYPE)
 
 
 def _normalized(raw: dict[str, Any], item: Item, connector: ConnectorRow | None, snapshot: Snapshot) -> NormalizedAlert:
-    """Raises Wrong with everything that is wrong."""
+    """The event; the item is DISABLED when a mapping row that is switched off matches. Raises Wrong with everything
+    that is wrong."""
     errors: list[tuple[str, str]] = []
+    connector = connector or _NOBODY
+    rules = snapshot.normalisation
+    switched_off = ""
     if not raw.keys() <= FIELDS:
         errors += [
             (shown(name), f"This is not a field of an event. Fields: {', '.join(SCHEMA['properties'])}.")
@@ -197,18 +211,30 @@ def _normalized(raw: dict[str, Any], item: Item, connector: ConnectorRow | None,
         except ValueError:
             errors.append(("device_ip", f"“{shown(address)}” is not an IP address."))
     alert_type = text("alert_type", TYPE_MAX, required=True)
-    word = text("severity", 20).lower()
+    word = text("severity", WORD_MAX).lower()
     severity = SEVERITIES.get(word) if word else DEFAULT_SEVERITY
+    category = text("category", WORD_MAX).lower() or Category.UNKNOWN.value
+    if rules.maps:
+        graded, sorted_as = rules.severity(connector.type, raw), rules.category(connector.type, raw)
+        if graded is not None:
+            severity = graded.target
+            switched_off = "" if graded.enabled else "severity_mapping"
+        if sorted_as is not None:
+            category = sorted_as.target
+            switched_off = switched_off or ("" if sorted_as.enabled else "category_mapping")
     if severity is None:
-        errors.append(("severity", f"“{shown(word)}” is not a severity. Allowed: {', '.join(reversed(SEVERITIES))}."))
+        allowed = f"{', '.join(reversed(SEVERITIES))}, and the words of severity mappings"
+        errors.append(("severity", f"“{shown(word)}” is not a severity. Allowed: {allowed}."))
         severity = DEFAULT_SEVERITY
-    category = text("category", 20).lower() or Category.UNKNOWN.value
     if category not in CATEGORIES:
-        errors.append(("category", f"“{shown(category)}” is not a category. Allowed: {', '.join(Category.values)}."))
-    is_clear = raw.get("is_clear")
-    if is_clear is not None and not isinstance(is_clear, bool):
+        allowed = f"{', '.join(Category.values)}, and the words of category mappings"
+        errors.append(("category", f"“{shown(category)}” is not a category. Allowed: {allowed}."))
+    said_clear = raw.get("is_clear")
+    if said_clear is not None and not isinstance(said_clear, bool):
         errors.append(("is_clear", "Write true or false."))
-    is_clear = bool(is_clear) or severity == Severity.CLEAR
+    # A type of its own alone needs no list: that is what an empty one means.
+    ends = clears_of(alert_type, True if severity == Severity.CLEAR else said_clear)
+    is_clear, clears = ends is not None, () if ends is None or ends == (alert_type,) else ends
     title = _short(text("title"), TITLE_MAX)
     message = _short(text("message", lines=True), MESSAGE_MAX)
     name = text("device_name", NAME_MAX)
@@ -224,16 +250,18 @@ def _normalized(raw: dict[str, Any], item: Item, connector: ConnectorRow | None,
         except ValueError as error:
             errors.append(("timestamp", str(error)))
         else:
-            skew = own - item.received_at
-            if -SKEW <= skew <= SKEW:
-                t, skew = own, None
-            elif SKEW_TAG not in tags:
+            t, skew = effective_time(
+                own, item.received_at, trusted=connector.trusted_for_time, limit=snapshot.limits.skew
+            )
+            if skew is not None and SKEW_TAG not in tags:
                 tags = [*tags, SKEW_TAG]
     if errors:
         raise Wrong(errors)
-    connector = connector or _NOBODY
     device = snapshot.devices.find(address)
-    return NormalizedAlert(
+    if rules.titles and not is_clear:  # nobody sees the text of a clear
+        shown_name = (device.name if device else "") or name or address
+        title = rules.title(connector.type, alert_type, _context(raw, shown_name, category, severity)) or title
+    event = NormalizedAlert(
         source_system=connector.type,
         connector_id=connector.id,
         identity_scope=connector.identity_scope,
@@ -250,10 +278,24 @@ def _normalized(raw: dict[str, Any], item: Item, connector: ConnectorRow | None,
         received_at=item.received_at,
         title=title or in_words(alert_type),
         message=message,
+        clears=clears,
         source_alert_id=source_alert_id,
         tags=tags,
         raw_data=partial(facts, raw, item.source, skew),
+        former_keys=device.former if device else (),
     )
+    if rules.applies:
+        rules.apply(event)
+    if switched_off and not is_clear:  # what is open is still cleared
+        item.outcome, item.reason = Outcome.DISABLED, switched_off
+    return event
+
+
+def _context(raw: dict[str, Any], device: str, category: str, severity: int) -> dict[str, Any]:
+    """Variables of a title template: the event's fields as they came, and what they mean."""
+    said = {name: "" if raw.get(name) is None else raw[name] for name in FIELDS}
+    said["metrics"] = raw.get("metrics") or {}
+    return {**said, "device": device, "category": category, "severity": Severity(severity).label}
 
 
 def facts(raw: dict[str, Any], source: str, skew: timedelta | None) -> dict[str, Any]:

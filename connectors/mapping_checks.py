@@ -29,6 +29,7 @@ CONDITIONS_MAX, COMPARISONS_MAX, CLEARS_MAX, REGEX_MAX = 500, 50, 50, 1_000
 TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
 # What a clear ends: an alert type, a beginning of some (link_*), or all of its device (*).
 CLEARED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}\*?|\*")
+_FIELD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
 def check_row(row: dict[str, Any]) -> dict[str, str]:
@@ -60,7 +61,7 @@ def check_row(row: dict[str, Any]) -> dict[str, str]:
     if row.get("category") not in Category.values:
         errors["category"] = f"Choose one of {', '.join(Category.values)}."
     for field, check in (
-        ("title_template", _check_title),
+        ("title_template", check_title),
         ("component_template", _check_components),
         ("conditions", _check_conditions),
     ):
@@ -68,6 +69,16 @@ def check_row(row: dict[str, Any]) -> dict[str, str]:
         if problem:
             errors[field] = problem
     return errors
+
+
+def is_alert_pattern(text: str) -> bool:
+    """An alert type, or the beginning of some, ending in a star; the star alone is all of them."""
+    return text == "*" or TYPE.fullmatch(text.removesuffix("*")) is not None
+
+
+def is_field(text: str) -> bool:
+    """The name of a field of a source's events; `metrics.load` is inside another."""
+    return _FIELD.fullmatch(text) is not None
 
 
 def is_pattern(text: str) -> bool:
@@ -100,7 +111,7 @@ def _may_clear(row: dict[str, Any]) -> bool:
     )
 
 
-def _check_title(template: Any) -> str:
+def check_title(template: Any) -> str:
     if not template:
         return ""
     if not isinstance(template, str):
@@ -212,7 +223,7 @@ def _check_effects(condition: dict[str, Any]) -> str:
         return f"alert_type is a word such as link_down, of at most {TYPE_MAX} characters."
     if "category" in condition and condition["category"] not in Category.values:
         return f"“{condition['category']}” is not a category. Use one of {', '.join(Category.values)}."
-    problem = _check_title(condition.get("title_template")) or _check_components(condition.get("component_template"))
+    problem = check_title(condition.get("title_template")) or _check_components(condition.get("component_template"))
     if problem:
         return problem
     clears = condition.get("clears", [])

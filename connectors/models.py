@@ -8,13 +8,15 @@ from typing import Any
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.core.validators import RegexValidator
+from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from alerts.choices import Category, Level, Outcome, Priority, Severity
-from connectors.mapping_checks import check_row
+from connectors.mapping_checks import check_row, check_title, is_alert_pattern, is_field
+from connectors.normalisation import DEFAULT_IDENTITY, FORMER_MAX, IDENTITY_FIELDS, in_order, wrong_fields
 from connectors.traps.identity import NETWORK_LISTS
 from opsconductor.crypto import EncryptedTextField
 
@@ -535,12 +537,46 @@ class ReplayRun(models.Model):
         return f"replay of {self.started_at:%F %T} UTC"
 
 
+CONNECTOR_TYPE = RegexValidator(r"\A[a-z0-9_]{0,60}\Z", "A connector's type, for example api or snmp_trap.")
+
+
+def checked_value(row: SeverityMapping | CategoryMapping) -> None:
+    """A row that reads a value of a source. Raises ValidationError with the field that is wrong."""
+    row.connector_type = row.connector_type.strip()
+    row.source_field, row.source_value = row.source_field.strip(), row.source_value.strip()
+    errors: dict[str, str] = {}
+    if not is_field(row.source_field):
+        errors["source_field"] = "Name a field of the source's events: severity, alert_type, metrics.state."
+    if not row.source_value:
+        errors["source_value"] = "Write the value as the source does."
+    elif "*" in row.source_value[:-1]:
+        errors["source_value"] = "A * stands at the end, for any ending."
+    else:
+        same = (
+            type(row)
+            ._default_manager.exclude(pk=row.pk)
+            .filter(
+                connector_type=row.connector_type,
+                source_field=row.source_field,
+                source_value__iexact=row.source_value,
+            )
+        )
+        if same.exists():
+            errors["source_value"] = "There is a row for this value already; case does not matter."
+    if errors:
+        raise ValidationError(errors)
+
+
 class SeverityMapping(models.Model):
     """What a source's word for how bad it is means. `source_field` names the field of its events, empty: severity."""
 
-    connector_type = models.CharField(max_length=60, blank=True, default="", help_text="Empty: any.")
+    connector_type = models.CharField(
+        max_length=60, blank=True, default="", validators=[CONNECTOR_TYPE], help_text="Empty: any."
+    )
     source_field = models.CharField(max_length=100, default="severity")
-    source_value = models.CharField(max_length=200, help_text="As the source writes it; case does not matter.")
+    source_value = models.CharField(
+        max_length=200, help_text="As the source writes it; case does not matter. A * at the end: a beginning."
+    )
     target_severity = models.SmallIntegerField(choices=Severity)
     enabled = models.BooleanField(
         default=True, help_text="Off: such events are journalled and counted, and raise nothing."
@@ -558,13 +594,20 @@ class SeverityMapping(models.Model):
     def __str__(self) -> str:
         return f"{self.source_field}={self.source_value} is {Severity(self.target_severity).label}"
 
+    def clean(self) -> None:
+        checked_value(self)
+
 
 class CategoryMapping(models.Model):
     """What kind of thing an event of a source is about, by the value of one of its fields."""
 
-    connector_type = models.CharField(max_length=60, blank=True, default="", help_text="Empty: any.")
+    connector_type = models.CharField(
+        max_length=60, blank=True, default="", validators=[CONNECTOR_TYPE], help_text="Empty: any."
+    )
     source_field = models.CharField(max_length=100, default="alert_type")
-    source_value = models.CharField(max_length=200, help_text="As the source writes it; a * at the end: a beginning.")
+    source_value = models.CharField(
+        max_length=200, help_text="As the source writes it; case does not matter. A * at the end: a beginning."
+    )
     target_category = models.CharField(max_length=20, choices=Category)
     enabled = models.BooleanField(
         default=True, help_text="Off: such events are journalled and counted, and raise nothing."
@@ -582,15 +625,21 @@ class CategoryMapping(models.Model):
     def __str__(self) -> str:
         return f"{self.source_field}={self.source_value} is {self.target_category}"
 
+    def clean(self) -> None:
+        checked_value(self)
+
 
 class AlertTypeTemplate(models.Model):
     """The title of alerts of a type, for sources that bring none an operator would say."""
 
-    connector_type = models.CharField(max_length=60, blank=True, default="", help_text="Empty: any.")
+    connector_type = models.CharField(
+        max_length=60, blank=True, default="", validators=[CONNECTOR_TYPE], help_text="Empty: any."
+    )
     pattern = models.CharField(max_length=200, help_text="Alert type, or a beginning: disk_*")
     template = models.CharField(
         max_length=500,
-        help_text="Jinja: {{ device }}, {{ component }}, {{ metrics.load }}, {{ message }}, {{ alert_type }}.",
+        help_text="Jinja: {{ device }}, {{ component }}, {{ title }}, {{ message }}, {{ metrics['load'] }}, "
+        "{{ alert_type }}, {{ category }}, {{ severity }}.",
     )
     enabled = models.BooleanField(default=True)
 
@@ -603,13 +652,24 @@ class AlertTypeTemplate(models.Model):
     def __str__(self) -> str:
         return f"{self.pattern}: {self.template}"
 
+    def clean(self) -> None:
+        self.connector_type, self.pattern = self.connector_type.strip(), self.pattern.strip()
+        errors: dict[str, str] = {}
+        if not is_alert_pattern(self.pattern):
+            errors["pattern"] = "An alert type, for example disk_full, or a beginning: disk_*"
+        problem = check_title(self.template)
+        if problem:
+            errors["template"] = problem
+        if errors:
+            raise ValidationError(errors)
+
 
 class DeduplicationRule(models.Model):
     """Which fields make two events of a source the same problem. Open alerts are still found by the fields before."""
 
-    FIELDS = ("identity_scope", "device", "alert_type", "component", "source_alert_id")
+    FIELDS = IDENTITY_FIELDS
 
-    connector_type = models.CharField(max_length=60, unique=True)
+    connector_type = models.CharField(max_length=60, unique=True, validators=[CONNECTOR_TYPE])
     fingerprint_fields = ArrayField(models.CharField(max_length=30))
     dedup_window_minutes = models.PositiveIntegerField(
         null=True,
@@ -625,11 +685,36 @@ class DeduplicationRule(models.Model):
     def __str__(self) -> str:
         return f"{self.connector_type}: {', '.join(self.fingerprint_fields)}"
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """A list that changes is remembered: alerts that are open are known by the one before."""
+        self.fingerprint_fields = list(in_order(self.fingerprint_fields))
+        with transaction.atomic():
+            before: tuple[list[str], list[list[str]]] = (list(DEFAULT_IDENTITY), [])
+            if not self._state.adding:
+                row = DeduplicationRule.objects.select_for_update().filter(pk=self.pk)
+                before = row.values_list("fingerprint_fields", "former_fields").first() or before
+            fields = kwargs.get("update_fields")
+            if before[0] != self.fingerprint_fields and (fields is None or "fingerprint_fields" in fields):
+                former = [before[0], *(earlier for earlier in before[1] if earlier != before[0])]
+                self.former_fields = [f for f in former if f != self.fingerprint_fields][:FORMER_MAX]
+                if fields is not None:
+                    kwargs["update_fields"] = {*fields, "former_fields"}
+            super().save(*args, **kwargs)
+
+    def clean(self) -> None:
+        self.connector_type = self.connector_type.strip()
+        problem = wrong_fields(self.fingerprint_fields)
+        if problem:
+            raise ValidationError({"fingerprint_fields": problem})
+        self.fingerprint_fields = list(in_order(self.fingerprint_fields))
+
 
 class PriorityRule(models.Model):
     """Impact, urgency and priority of alerts; the rule that names most wins. Without one the severity decides."""
 
-    connector_type = models.CharField(max_length=60, blank=True, default="", help_text="Empty: any.")
+    connector_type = models.CharField(
+        max_length=60, blank=True, default="", validators=[CONNECTOR_TYPE], help_text="Empty: any."
+    )
     category = models.CharField(max_length=20, choices=Category, blank=True, default="", help_text="Empty: any.")
     severity = models.SmallIntegerField(choices=Severity, null=True, blank=True, help_text="Empty: any.")
     impact = models.CharField(max_length=10, choices=Level)

@@ -22,6 +22,7 @@ from connectors import account, storage
 from connectors.account import MINUTE, Waiting
 from connectors.ingest import Ingest
 from connectors.journal import Item
+from connectors.normalisation import NOTHING, Normalisation
 from connectors.snapshot import ConnectorRow, Snapshot
 from connectors.traps.storms import OWN_SOURCE
 from opsconductor.models import SystemSettings
@@ -230,10 +231,17 @@ def decide(
 # --- events -------------------------------------------------------------------------------------------------
 
 
-def item_of(finding: Finding, connector: ConnectorRow, now: datetime, *, over: bool = False) -> Item:
+def item_of(
+    finding: Finding,
+    connector: ConnectorRow,
+    now: datetime,
+    *,
+    over: bool = False,
+    rules: Normalisation = NOTHING,
+) -> Item:
     item = Item(uuid7(), now, connector.id, OWN_SOURCE, None, KIND, finding.alert_type)
     item.data = {**asdict(finding), "severity": int(finding.severity), "over": over}
-    _read(item, connector)
+    _read(item, connector, rules)
     return item
 
 
@@ -244,10 +252,10 @@ def reread(item: Item, snapshot: Snapshot) -> None:
     if connector is None or not connector.enabled:
         item.outcome, item.reason = Outcome.DISABLED, "connector"
     else:
-        _read(item, connector)
+        _read(item, connector, snapshot.normalisation)
 
 
-def _read(item: Item, connector: ConnectorRow) -> None:
+def _read(item: Item, connector: ConnectorRow, rules: Normalisation) -> None:
     data = dict(item.data or {})
     over = bool(data["over"])
     item.event = NormalizedAlert(
@@ -270,6 +278,8 @@ def _read(item: Item, connector: ConnectorRow) -> None:
         clears=(str(data["alert_type"]),) if over else (),
         raw_data={k: v for k, v in data.items() if k != "over"},
     )
+    if rules.applies:
+        rules.apply(item.event)
 
 
 # --- looking ------------------------------------------------------------------------------------------------
@@ -335,11 +345,12 @@ class SelfAlerts:
             }
             found, unknown = judge(facts, frozenset(is_open))
             raises, clears = decide(found, unknown, is_open, self._told, now)
-            items = [item_of(finding, connector, now) for finding in raises]
+            rules = snapshot.normalisation
+            items = [item_of(finding, connector, now, rules=rules) for finding in raises]
             for key in clears:
                 alert = is_open[key]
                 ended = Finding(*key, alert.severity, alert.title, "It is over.", alert.category)
-                items.append(item_of(ended, connector, now, over=True))
+                items.append(item_of(ended, connector, now, over=True, rules=rules))
             if items:
                 self._ingest.store(items)
             self._told = {k: at for k, at in self._told.items() if k not in clears}

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +19,8 @@ from django.db.models import Q
 
 from connectors.mapping_checks import check_row
 from connectors.mappings import MappingTable
+from connectors.normalisation import NOTHING, Normalisation
+from connectors.normalisation_rows import load as _normalisation
 from connectors.oids import NameTable, names_with, shipped_names
 from connectors.traps.identity import NOBODY, Senders
 from connectors.traps.users import LEVELS, EngineRow, User, Users
@@ -41,6 +44,7 @@ class ConnectorRow:
     enabled: bool
     identity_scope: str
     senders: Senders = field(default=NOBODY, compare=False)
+    trusted_for_time: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +53,26 @@ class DeviceRow:
     ip: str
     name: str
     vendor: str
+    former: tuple[str, ...] = ()  # earlier primary addresses, newest first
 
 
 class Devices:
     """Which device an address belongs to."""
 
-    def __init__(self, rows: list[tuple[int, str, list[str], str, str]]) -> None:
+    def __init__(self, rows: Sequence[tuple[int, str, list[str], str, str, list[str]]]) -> None:
         self._by_address: dict[str, DeviceRow] = {}
-        for pk, ip, aliases, name, vendor in rows:
-            device = DeviceRow(pk, canonical_ip(ip), name, vendor)
+        owners = {canonical_ip(ip): pk for pk, ip, *_ in rows}  # a primary address beats somebody else's alias
+        for pk, _, aliases, *_ in rows:
             for alias in aliases:
-                self._by_address.setdefault(canonical_ip(alias), device)
-        for pk, ip, _, name, vendor in rows:  # a primary address beats somebody else's alias
-            self._by_address[canonical_ip(ip)] = DeviceRow(pk, canonical_ip(ip), name, vendor)
+                owners.setdefault(canonical_ip(alias), pk)
+        for pk, ip, aliases, name, vendor, former in rows:
+            key = canonical_ip(ip)
+            # Another device may live at an address this one had; its alerts are not ours.
+            earlier = [address for old in reversed(former) if owners.get(address := canonical_ip(old), pk) == pk]
+            device = DeviceRow(pk, key, name, vendor, tuple(a for a in dict.fromkeys(earlier) if a != key))
+            for address in (key, *map(canonical_ip, aliases)):
+                if owners[address] == pk:
+                    self._by_address[address] = device
 
     def find(self, address: str) -> DeviceRow | None:
         return self._by_address.get(address)
@@ -103,10 +114,12 @@ class Communities:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Events a second a source may send, and how many at once before that counts."""
+    """Events a second a source may send, and how many at once before that counts; how far off our clock a time of
+    its own may be to be believed."""
 
     rate: int = 500
     burst: int = 5_000
+    skew: timedelta = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +130,7 @@ class Snapshot:
     communities: Communities = field(default_factory=lambda: Communities([]))
     users: Users = field(default_factory=Users)
     limits: Limits = field(default_factory=Limits)
+    normalisation: Normalisation = NOTHING
 
     def of_type(self, kind: str) -> ConnectorRow | None:
         """The connector that receives for a type: the enabled one with the smallest id, else a disabled one."""
@@ -166,7 +180,7 @@ def _connectors() -> dict[str, ConnectorRow]:
     from connectors.models import Connector
 
     return {
-        c.slug: ConnectorRow(c.pk, c.slug, c.type, c.enabled, c.scope, Senders.of(c.config or {}))
+        c.slug: ConnectorRow(c.pk, c.slug, c.type, c.enabled, c.scope, Senders.of(c.config or {}), c.trusted_for_time)
         for c in Connector.objects.all()
     }
 
@@ -204,7 +218,8 @@ def names() -> NameTable:
 def _devices() -> Devices:
     from dependencies.models import Device
 
-    return Devices(list(Device.objects.order_by("id").values_list("id", "ip", "aliases", "name", "vendor")))
+    columns = ("id", "ip", "aliases", "name", "vendor", "former_ips")
+    return Devices(list(Device.objects.order_by("id").values_list(*columns)))
 
 
 def _communities() -> Communities:
@@ -271,11 +286,11 @@ def _limits() -> Limits:
     from opsconductor.models import SystemSettings
 
     current = SystemSettings.current()
-    return Limits(current.source_rate, current.source_burst)
+    return Limits(current.source_rate, current.source_burst, timedelta(seconds=current.skew_seconds))
 
 
 # A mapping table carries the names its rows speak of.
-ALSO_FROM = {"mappings": ("names",), "limits": ("settings",)}
+ALSO_FROM = {"mappings": ("names",), "limits": ("settings",), "normalisation": ("alert_types",)}
 LOADERS = {
     "connectors": _connectors,
     "mappings": _mappings,
@@ -283,4 +298,5 @@ LOADERS = {
     "communities": _communities,
     "users": _users,
     "limits": _limits,
+    "normalisation": _normalisation,
 }

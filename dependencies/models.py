@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
 
 from dependencies.addresses import canonical_ip
+
+FORMER_IPS_MAX = 4
 
 
 class Device(models.Model):
@@ -48,6 +52,21 @@ class Device(models.Model):
     def __str__(self) -> str:
         return f"{self.name} ({self.ip})" if self.name else str(self.ip)
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """A primary address that changes is remembered: alerts that are open know the device by the old one."""
+        with transaction.atomic():
+            before = None
+            if self.pk is not None:
+                row = Device.objects.select_for_update().filter(pk=self.pk)
+                before = row.values_list("ip", "former_ips").first()
+            if before is not None and before[0] != self.ip and _writes(kwargs, "ip"):
+                # Oldest first; from the database, for what this object was read from may be older.
+                known = [ip for ip in (*before[1], before[0]) if ip not in (self.ip, None)]
+                self.former_ips = list(dict.fromkeys(reversed(known)))[:FORMER_IPS_MAX][::-1]
+                if kwargs.get("update_fields") is not None:
+                    kwargs["update_fields"] = {*kwargs["update_fields"], "former_ips"}
+            super().save(*args, **kwargs)
+
     def clean(self) -> None:
         """Canonical addresses, and none that another device already answers to."""
         self.ip = canonical_ip(self.ip) if self.ip else self.ip
@@ -62,6 +81,11 @@ class Device(models.Model):
             if owner:
                 field = "ip" if address == self.ip else "aliases"
                 raise ValidationError({field: f"{address} already belongs to {owner}. Remove it there first."})
+
+
+def _writes(options: dict[str, Any], column: str) -> bool:
+    fields = options.get("update_fields")
+    return fields is None or column in fields
 
 
 class Dependency(models.Model):

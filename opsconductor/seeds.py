@@ -19,14 +19,16 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from alerts.choices import Severity
 from connectors import partitions
-from connectors.models import Connector, OIDMapping, SnmpCredential
+from connectors.models import CategoryMapping, Connector, OIDMapping, SeverityMapping, SnmpCredential
 from opsconductor import db
 from opsconductor.crypto import check_keys
 from opsconductor.models import Seeded
 
 log = logging.getLogger(__name__)
 
-SHIPPED_MAPPINGS = Path(__file__).resolve().parent.parent / "connectors" / "vendors" / "snmp_trap" / "mappings"
+VENDORS = Path(__file__).resolve().parent.parent / "connectors" / "vendors"
+SHIPPED_MAPPINGS = VENDORS / "snmp_trap" / "mappings"
+SHIPPED_VALUES = VENDORS / "normalisation" / "values.json"
 
 OURS = ("alerts", "connectors", "dependencies", "notifications", "opsconductor")
 VIEWED_BY_ALL = ("alerts", "dependencies")
@@ -51,6 +53,7 @@ def seed(using: str = "default") -> None:
         _connectors()
         _credentials()
         _mappings()
+        _values()
         _schedules()
         check_keys()
     make_partitions()
@@ -174,6 +177,20 @@ def _mappings() -> None:
         OIDMapping.objects.bulk_update(changed, list(fields))
     if new or changed:
         log.info("Shipped OID mappings: %d added, %d updated.", len(new), len(changed))
+
+
+def _values() -> None:
+    """Words that many systems use, once: what was edited, switched off or deleted since is an engineer's decision."""
+    shipped = json.loads(SHIPPED_VALUES.read_text(encoding="utf-8"))
+    for kind, model in (("severity", SeverityMapping), ("category", CategoryMapping)):
+        targets = {f"{kind}:any:{kind}:{word}": (word, to) for to, words in shipped[kind].items() for word in words}
+        rows = []
+        for key in sorted(_first_time(targets)):
+            word, to = targets[key]
+            target = int(Severity.of(to)) if kind == "severity" else to
+            rows.append(model(source_field=kind, source_value=word, **{f"target_{kind}": target}))
+        if rows:
+            model._default_manager.bulk_create(rows, ignore_conflicts=True)  # type: ignore[arg-type]
 
 
 def _schedules() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from alerts.choices import Severity
 from alerts.types import NormalizedAlert
+from connectors.clears import clears_of
 from connectors.mappings import TITLE_MAX, Varbinds, shortened
 from connectors.oids import NameTable
 from connectors.snapshot import ConnectorRow, Snapshot
@@ -69,13 +70,17 @@ def normalize(
         title="",
         message="",
         raw_data=partial(raw_data, notification, varbinds, source),
+        former_keys=device.former if device else (),
     )
+    rules = snapshot.normalisation
     if match is None:
         # One alert for both forms of its OID, called by the one that was sent: that is what a MIB lists.
         alert.component = shortened(normalise_oid(notification.trap_oid))
         alert.title = f"Unknown trap {notification.trap_oid}"[:TITLE_MAX]
         alert.message = describe(varbinds)
         alert.unmapped = True
+        if rules.applies:
+            rules.apply(alert)
         return alert
     alert.alert_type = match.alert_type
     alert.component = match.component
@@ -83,6 +88,9 @@ def normalize(
     alert.severity = match.severity
     alert.is_clear = match.is_clear
     alert.clears = match.clears
+    if match.is_clear and not match.clears:
+        ends = clears_of(match.alert_type, True) or ()
+        alert.clears = ends if len(ends) > 1 else ()
     alert.ttl_minutes = match.ttl_minutes
     if match.severity_fallback:
         alert.tags = [SEVERITY_FALLBACK]
@@ -90,6 +98,12 @@ def normalize(
     if not match.is_clear:  # nobody sees the text of a clear
         alert.title = match.title(device=name or key)
         alert.message = describe(varbinds, match.component)
+        if rules.titles and not match.title_template:
+            context = {**varbinds.context(name or key, match.component), "message": alert.message}
+            context |= {"alert_type": match.alert_type, "category": match.category}
+            alert.title = rules.title(connector.type, match.alert_type, context) or alert.title
+    if rules.applies:
+        rules.apply(alert)
     return alert
 
 

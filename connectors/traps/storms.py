@@ -131,7 +131,10 @@ def read(item: Item, snapshot: Snapshot, connector: ConnectorRow) -> None:
         message=told,
         ttl_minutes=None if data["over"] else TTL_MINUTES,
         raw_data=dict(data),
+        former_keys=device.former if device else (),
     )
+    if snapshot.normalisation.applies:
+        snapshot.normalisation.apply(item.event)
 
 
 def _time(ns: int) -> datetime:

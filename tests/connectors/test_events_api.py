@@ -124,9 +124,10 @@ def test_each_event_of_a_list_has_an_outcome_of_its_own(api):
     assert [r["outcome"] for r in results] == ["rejected", "opened", *["rejected"] * 5, "repeated"]
     assert [r["index"] for r in results] == list(range(8))
     assert results[0]["error"] == (
-        "severity: “purple” is not a severity. Allowed: critical, major, minor, warning, info, clear.; "
+        "severity: “purple” is not a severity. Allowed: critical, major, minor, warning, info, clear, and "
+        "the words of severity mappings.; "
         "category: “weather” is not a category. Allowed: network, power, video, wireless, security, environment, "
-        "compute, storage, application, unknown."
+        "compute, storage, application, unknown, and the words of category mappings."
     )
     assert results[2]["error"] == "alert_type: This field is required."
     assert results[3]["error"] == "An event is an object."
