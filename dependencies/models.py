@@ -53,8 +53,13 @@ class Device(models.Model):
         return f"{self.name} ({self.ip})" if self.name else str(self.ip)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """A primary address that changes is remembered: alerts that are open know the device by the old one."""
+        """A primary address that changes is remembered: alerts that are open know the device by the old one. What
+        stands on it, and what it stands on, follows.
+
+        Raises ValidationError when edges of two addresses that become one would form a cycle.
+        """
         with transaction.atomic():
+            self.adopt_edges()
             before = None
             if self.pk is not None:
                 row = Device.objects.select_for_update().filter(pk=self.pk)
@@ -81,6 +86,17 @@ class Device(models.Model):
             if owner:
                 field = "ip" if address == self.ip else "aliases"
                 raise ValidationError({field: f"{address} already belongs to {owner}. Remove it there first."})
+        self.adopt_edges(only_check=True)
+
+    def adopt_edges(self, *, only_check: bool = False) -> None:
+        """Edges known by an alias or by the address it had become edges of the primary one."""
+        from dependencies import moving
+
+        if not self.ip:
+            return
+        before = None if self.pk is None else Device.objects.filter(pk=self.pk).values_list("ip", flat=True).first()
+        old = [before] if before and before != self.ip else []
+        moving.to_address(self.ip, [*old, *self.aliases], only_check=only_check)
 
 
 def _writes(options: dict[str, Any], column: str) -> bool:
@@ -135,6 +151,22 @@ class Dependency(models.Model):
 
     def __str__(self) -> str:
         return f"{self.device_ip} → {self.depends_on_ip} ({self.dependency_type})"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Checked again under the lock. Raises ValidationError for what clean() refuses."""
+        with transaction.atomic():
+            self.clean()
+            super().save(*args, **kwargs)
+
+    def clean(self) -> None:
+        """Canonical addresses, an alias as its device's primary one, no edge to itself, no cycle."""
+        from dependencies import edges
+
+        if not (self.device_ip and self.depends_on_ip):
+            return
+        self.device_ip = edges.primary_address(canonical_ip(self.device_ip))
+        self.depends_on_ip = edges.primary_address(canonical_ip(self.depends_on_ip))
+        edges.refuse_impossible(self.device_ip, self.depends_on_ip, pk=self.pk)
 
 
 class CorrelationRule(models.Model):
