@@ -24,6 +24,7 @@ MOST_CYCLES = 10
 PATH_SHOWN = 20
 Key = tuple[str, str, str, str]  # device, depends on, type, component of the parent
 Progress = Callable[[str], None]
+Naming = Callable[[Sequence[int]], str]  # how rows are called: of a file by their lines
 
 
 class EdgeRow(NamedTuple):
@@ -125,6 +126,12 @@ class Plan:
         }
 
 
+def lines_named(lines: Sequence[int]) -> str:
+    shown = ", ".join(str(line) for line in lines[:PATH_SHOWN])
+    more = f" and {len(lines) - PATH_SHOWN} more" if len(lines) > PATH_SHOWN else ""
+    return f"line{'s' if len(lines) > 1 else ''} {shown}{more}"
+
+
 class Outdated(Exception):
     """Somebody changed what the plan was made of; `plan` is the one of now."""
 
@@ -159,7 +166,14 @@ def aliases(cur: Any) -> dict[str, str]:
     return dict(cur.fetchall())
 
 
-def plan(rows: Iterable[EdgeRow], base: Snapshot, *, removing: Iterable[int] = (), replace: bool = False) -> Plan:
+def plan(
+    rows: Iterable[EdgeRow],
+    base: Snapshot,
+    *,
+    removing: Sequence[int] = (),
+    replace: bool = False,
+    naming: Naming = lines_named,
+) -> Plan:
     """Compares; pure. `removing`: ids of edges to delete. `replace`: so is every entered edge no row names; what was
     discovered stays, because its discoverer would bring it back."""
     result = Plan()
@@ -184,14 +198,20 @@ def plan(rows: Iterable[EdgeRow], base: Snapshot, *, removing: Iterable[int] = (
             result.repeated += 1
         else:
             result.wrong.add(
-                _wrong(row, f"Line {earlier.line} says something else of the same dependency. Keep one of the two.")
+                _wrong(
+                    row, f"Another row, {naming([earlier.line])}, says something else of the same dependency. Keep one."
+                )
             )
     result.removed = [
         (key, stored.id)
         for key, stored in base.edges.items()
         if stored.id in gone or (replace and key not in first and not stored.is_found)
     ]
-    _name_cycles(result, base, first)
+    if unknown := gone.difference(stored.id for stored in base.edges.values()):
+        for number, id in enumerate(removing):
+            if id in unknown:
+                result.wrong.add(Wrong(0, number, "delete", f"There is no dependency {id}."))
+    _name_cycles(result, base, naming)
     return result
 
 
@@ -208,7 +228,7 @@ def _self_sentence(given: EdgeRow, row: EdgeRow) -> str:
     )
 
 
-def _name_cycles(result: Plan, base: Snapshot, rows: Mapping[Key, EdgeRow]) -> None:
+def _name_cycles(result: Plan, base: Snapshot, naming: Naming) -> None:
     """Every cycle goes through an added edge: what is stored has none."""
     if not result.added:
         return
@@ -232,8 +252,8 @@ def _name_cycles(result: Plan, base: Snapshot, rows: Mapping[Key, EdgeRow]) -> N
             )
             return
         last = involved[-1]
-        others = [str(r.line) for r in involved[:-1] if r.line and r.line != last.line]
-        also = f" The other rows of it are in line{'s' if len(others) > 1 else ''} {_listed(others)}." if others else ""
+        others = [r.line for r in involved[:-1] if r.line and r.line != last.line]
+        also = f" The other rows of it: {naming(others)}." if others else ""
         stored = " The rest is stored already." if len(involved) < len(steps) else ""
         result.wrong.add(
             _wrong(
@@ -245,12 +265,6 @@ def _name_cycles(result: Plan, base: Snapshot, rows: Mapping[Key, EdgeRow]) -> N
         result.wrong.add(Wrong(0, 0, "", f"There are more cycles than the {MOST_CYCLES} named here."))
 
 
-def _listed(lines: Sequence[str]) -> str:
-    shown = list(lines[:PATH_SHOWN])
-    more = len(lines) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
-
-
 def path_text(path: Sequence[str]) -> str:
     """10.0.0.1 → 10.0.0.2 → 10.0.0.1; of a long one its beginning and its end."""
     if len(path) > PATH_SHOWN + 1:
@@ -260,9 +274,15 @@ def path_text(path: Sequence[str]) -> str:
     return " → ".join(path)
 
 
-def preview(rows: Sequence[EdgeRow], *, removing: Sequence[int] = (), replace: bool = False) -> Plan:
+def preview(
+    rows: Sequence[EdgeRow],
+    *,
+    removing: Sequence[int] = (),
+    replace: bool = False,
+    naming: Naming = lines_named,
+) -> Plan:
     with connection.cursor() as cur:
-        return plan(rows, snapshot(cur), removing=removing, replace=replace)
+        return plan(rows, snapshot(cur), removing=removing, replace=replace, naming=naming)
 
 
 def save(
@@ -273,6 +293,7 @@ def save(
     expected: str | None = None,
     user_id: int | None = None,
     say: Progress = silent,
+    naming: Naming = lines_named,
 ) -> Plan:
     """All rows or, when one is wrong, none. Returns what was done, or with its mistakes what would have been.
 
@@ -281,14 +302,14 @@ def save(
     with transaction.atomic(), connection.cursor() as cur:
         say("Comparing with what is stored.")
         base = snapshot(cur)
-        result = plan(rows, base, removing=removing, replace=replace)
+        result = plan(rows, base, removing=removing, replace=replace, naming=naming)
         if not result.wrong:
             say(f"Preparing {len(result.added) + len(result.changed):,} rows.")
             _stage(cur, result)
         locks.lock_reach(cur, exclusive=True)
         if versions(cur) != base.versions:
             say("Somebody changed dependencies meanwhile: comparing again.")
-            result = plan(rows, snapshot(cur), removing=removing, replace=replace)
+            result = plan(rows, snapshot(cur), removing=removing, replace=replace, naming=naming)
             if not result.wrong:
                 _stage(cur, result)
         if expected is not None and result.digest != expected:

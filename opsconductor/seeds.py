@@ -20,6 +20,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from alerts.choices import Severity
 from connectors import partitions
 from connectors.models import CategoryMapping, Connector, OIDMapping, SeverityMapping, SnmpCredential
+from dependencies import shipped
 from opsconductor import db
 from opsconductor.crypto import check_keys
 from opsconductor.models import Seeded
@@ -54,6 +55,7 @@ def seed(using: str = "default") -> None:
         _credentials()
         _mappings()
         _values()
+        shipped.seed()
         _schedules()
         check_keys()
     make_partitions()

@@ -6,12 +6,15 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from alerts.api import AlertViewSet
+from dependencies.api import DependencyViewSet, DeviceViewSet
 from opsconductor import health
 from opsconductor.api_docs import SchemaView, docs
 from opsconductor.router import Router, not_found
 
 router = Router()
 router.register("alerts", AlertViewSet)
+router.register("devices", DeviceViewSet)
+router.register("dependencies", DependencyViewSet)
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/alerts/")),

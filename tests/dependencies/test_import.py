@@ -227,7 +227,7 @@ def test_the_result_counts_added_changed_unchanged_and_removed(run):
 def test_rows_that_contradict_each_other_are_wrong(run):
     _, err = run(HEAD + "10.0.0.2,10.0.0.1,network,a,\n10.0.0.2,10.0.0.1,network,b,\n")
 
-    assert "Line 3, column 2 (depends_on_ip): Line 2 says something else of the same dependency." in err
+    assert "Line 3, column 2 (depends_on_ip): Another row, line 2, says something else of the same dependency." in err
     assert stored() == set()
 
 
@@ -250,7 +250,7 @@ def test_case_49_a_cycle_in_the_file_is_named_and_refused(run):
     )
 
     assert "Line 5, column 2 (depends_on_ip): This closes a cycle: 10.0.0.1 → 10.0.0.2 → 10.0.0.3 → 10.0.0.1." in err
-    assert "The other rows of it are in lines 2, 4." in err
+    assert "The other rows of it: lines 2, 4." in err
     assert stored() == set()
 
 
