@@ -23,7 +23,7 @@ from alerts.choices import (
     Status,
     SuppressionKind,
 )
-from alerts.fingerprints import fingerprint
+from alerts.fingerprints import fingerprint, fingerprints_of
 from alerts.policy import Policy
 from alerts.status import derive
 from alerts.types import Decision, NormalizedAlert
@@ -184,7 +184,18 @@ def targets(event: NormalizedAlert) -> list[str]:
 
 
 def primary(event: NormalizedAlert, alert_type: str) -> str:
+    if event.identity or event.former or event.former_keys:
+        return fingerprints_of(event, alert_type)[0]
     return fingerprint(event.identity_scope, event.device_key, alert_type, event.component)
+
+
+def aliases(event: NormalizedAlert) -> dict[str, list[str]]:
+    """Under which other fingerprints an open episode may be what the event is about; empty for nearly all events."""
+    if not (event.identity or event.former or event.former_keys):
+        return {}
+    types = [t for t in ends(event) if not is_wildcard(t)] if event.is_clear else [event.alert_type]
+    every = [fingerprints_of(event, t) for t in types]
+    return {first: others for first, *others in every if others}
 
 
 def decide(

@@ -62,7 +62,8 @@ UPDATE alerts_alert AS a SET
     last_occurrence_at = v.last_occurrence_at, expires_at = v.expires_at, ttl_minutes = v.ttl_minutes,
     condition = v.condition, status = v.status, is_clear = v.condition = 'cleared',
     severity = v.severity, peak_severity = v.peak_severity,
-    impact = v.impact, urgency = v.urgency, priority = v.priority,
+    impact = COALESCE(v.impact, a.impact), urgency = COALESCE(v.urgency, a.urgency),
+    priority = COALESCE(v.priority, a.priority),
     title = v.title, message = v.message, opening = v.opening, transitions = v.transitions,
     last_clear_at = v.last_clear_at, resolved_at = v.resolved_at,
     resolved_by_id = CASE WHEN v.condition = 'raised' THEN NULL ELSE a.resolved_by_id END,
@@ -168,7 +169,7 @@ def _insert(cur: Cursor, episodes: list[Episode], now: datetime) -> None:
             first, latest = e.first, e.latest
             if first is None or latest is None:
                 raise ValueError("a new episode without the event that opened it")
-            impact, urgency, priority = importance(e.severity)
+            impact, urgency, priority = latest.importance or importance(e.severity)
             copy.write_row(
                 (
                     e.id,
@@ -238,7 +239,8 @@ def _count(cur: Cursor, episodes: list[Episode], now: datetime) -> None:
 def _change(cur: Cursor, episodes: list[Episode], now: datetime) -> None:
     rows = []
     for e in episodes:
-        impact, urgency, priority = importance(e.severity)
+        # What no event of this batch said stays as it is.
+        impact, urgency, priority = (e.latest.importance or importance(e.severity)) if e.latest else (None, None, None)
         rows.append(
             (
                 e.id,

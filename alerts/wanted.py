@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from alerts.engine import Identity, ends, is_wildcard
+from alerts.engine import Identity, aliases, ends, is_wildcard
 from alerts.fingerprints import fingerprint
 from alerts.locks import Cursor
 from alerts.surroundings import Surroundings
@@ -31,6 +31,9 @@ class Wanted:
     def of(cls, events: Sequence[NormalizedAlert], keys: Sequence[list[str]]) -> Wanted:
         found = cls([key for ks in keys for key in ks])
         for event in events:
+            if others := aliases(event):
+                found.aliases.update(others)
+                found.fingerprints += [key for keys_ in others.values() for key in keys_]
             if event.is_clear and any(map(is_wildcard, event.clears)):
                 found._wildcards.append(event)
         if found._wildcards:  # what this batch opens before such a clear is ended by it too
@@ -50,7 +53,7 @@ class Wanted:
             for key, connector_id, alert_type, component in cur.fetchall():
                 own = key == fingerprint(event.identity_scope, event.device_key, alert_type, component)
                 # By another rule of identity, or from another address: then its connector says whose it is.
-                own = own or bool(event.identity) and s.scopes.get(connector_id) == event.identity_scope
+                own = own or (bool(event.identity) and s.scopes.get(connector_id) == event.identity_scope)
                 if own and alert_type.startswith(beginnings):
                     self.identities.setdefault(key, Identity(event.identity_scope, event.device_key, alert_type))
                     self.fingerprints.append(key)
