@@ -17,7 +17,7 @@ import pytest
 
 from opsconductor import embedded, servers
 from tests.connectors.traps import wire
-from tests.flows.test_main_line import Informer
+from tests.flows.load import Informer
 from tests.helpers.system import System, bare_environment
 from tests.line import LINK_DOWN, LINK_UP, interface
 from tests.patience import SECONDS, until

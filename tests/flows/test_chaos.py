@@ -1,0 +1,66 @@
+"""A minute of load while kill -9 hits whatever is running, at random moments; then the account must balance."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from tests.flows.ledger import assert_nothing_is_lost, is_ready
+from tests.flows.load import Informer, Poster, create_api_key
+from tests.helpers.system import System
+from tests.patience import until
+
+pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(1200)]
+
+SECONDS = 60
+PAUSE_SECONDS = (0.3, 4.0)
+# The last are single backends, at whose death PostgreSQL drops all others and recovers.
+VICTIMS = (
+    "trap_listener",
+    "daphne",
+    " worker",
+    " beat",
+    "dispatcher",
+    "postgres -D",
+    "valkey",
+    "postgres: opsconductor",
+)
+
+
+def kill_at_random(system: System, chance: random.Random) -> list[str]:
+    """What was killed, and when: `12.3 s daphne`."""
+    killed = []
+    started = time.monotonic()
+    while (passed := time.monotonic() - started) < SECONDS:
+        victim = chance.choice(VICTIMS)
+        running = [pid for pid, line in system.pids().items() if victim in line]
+        if running:  # else the supervisor is about to start it again
+            try:
+                os.kill(chance.choice(sorted(running)), signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            killed.append(f"{passed:.1f} s {victim.strip()}")
+        time.sleep(chance.uniform(*PAUSE_SECONDS))
+    return killed
+
+
+def test_kill_9_at_random_moments_of_a_minute_loses_nothing_that_was_answered(system):
+    until(lambda: is_ready(system), lambda: f"the system never became ready:\n{system.output[-3000:]}")
+    seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(1_000_000))
+    informer, poster = Informer(system.trap_port), Poster(system.url, create_api_key(system))
+    informer.start()
+    poster.start()
+
+    killed = kill_at_random(system, random.Random(seed))
+    told = f"CHAOS_SEED={seed} repeats the choices: {', '.join(killed)}"
+    print(told)
+    informer.stop()
+    poster.stop()
+
+    assert_nothing_is_lost(system, informer, poster, told)
+    assert len(killed) > 10, told
+    assert system.stop() == 0
