@@ -128,6 +128,11 @@ class Intake:
         """Events in the spool."""
         return self._durable.waiting() if self._durable is not None else 0
 
+    def start(self) -> None:
+        """Without waiting for the first request."""
+        with self._lock:
+            self._start()
+
     def stop(self) -> None:
         """Store what waits, then end. What comes later starts it again."""
         with self._lock:
@@ -235,6 +240,7 @@ class _Ours(Durable):
 
     def __init__(self, seen: Known) -> None:
         self.ingest = Ingest(application="intake", patience=PATIENCE_SECONDS)
+        self._seen = seen
         self._unwatch = seen.every_turn(lambda: self.ingest.hang_up(HANG_UP_SECONDS))
         super().__init__(
             self.ingest,
@@ -242,6 +248,10 @@ class _Ours(Durable):
             lambda item: reader(item.kind)(item, seen.snapshot),
             cry,
         )
+
+    def drain(self, seconds: float) -> int:
+        # What another process left may be there before this one knows how events are read.
+        return super().drain(seconds) if self._seen.is_loaded else 0
 
     def close(self) -> None:
         self._unwatch()
@@ -258,6 +268,12 @@ def intake() -> Intake:
     if _intake is None:
         _intake = Intake(lambda: _Ours(known()))
     return _intake
+
+
+def resume() -> None:
+    """Store what an earlier web process left in its spool; it was answered, and may be the last that ever comes."""
+    if any((settings.VAR_DIR / "spool").glob("*-web-*.spool")):
+        intake().start()
 
 
 def use(other: Intake | None) -> None:

@@ -234,3 +234,27 @@ def test_the_thread_begins_again_after_it_was_stopped(api):
     api.settle()
 
     assert api.outcomes(event()) == ["repeated"]
+
+
+def test_what_a_killed_process_left_is_stored_without_waiting_for_a_request(api, settings):
+    left = events.interpret(event(), api.source, timezone.now(), Snapshot())
+    left.outcome, left.reason = None, ""
+    dead = Spool(settings.VAR_DIR / "spool", "web-1")
+    dead.append([left])
+    dead.close()
+
+    intake.resume()
+    until(lambda: RawEvent.objects.exists(), "it stays in the spool")
+
+    assert RawEvent.objects.get().outcome == "opened"  # read with what is configured, not before that is known
+    assert only_alert().occurrence_count == 1
+    until(lambda: not list((settings.VAR_DIR / "spool").glob("*.spool")))
+
+
+def test_a_process_that_finds_nothing_left_begins_with_the_first_request(api):
+    keeps = Keeps()
+    made = replace_intake(durable=lambda: keeps)
+
+    intake.resume()
+
+    assert made._thread is None
