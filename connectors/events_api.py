@@ -187,6 +187,8 @@ class EventsApi:
                 events.interpret(raw, source, received_at, snapshot, claim.event_key(index))
                 for index, raw in enumerate(raws)
             ]
+            for index, item in enumerate(items):
+                item.request = claim.request(index)
         doubtful = claim is not None and claim.doubtful
         missing = items
         kept = Kept.STORED

@@ -5,7 +5,8 @@ that row, so that whoever finds a key without an answer (the process that had it
 stored, stores only the rest, and gives the answer that was never given. Neither insert nor answer waits for the disk:
 what they must outlive are the events, whose commit comes between them and takes the first to the disk with it.
 
-While the database is away keys are remembered by this process alone and written when it is back.
+While the database is away keys are remembered by this process alone and written when it is back, with the events that
+waited (`claims`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -24,6 +25,7 @@ import orjson
 import psycopg
 
 from alerts.choices import Outcome
+from connectors.claims import RequestKey
 from connectors.events import KEEP_KEYS
 from connectors.journal import Item
 from opsconductor import db
@@ -70,22 +72,22 @@ class TooMany(OpsConductorError):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a request may do: its events carry `received_at`; with `doubtful` some may be in the journal already."""
+    """What a request may do: its events carry `received_at`; with `doubtful` some may be in the journal already. Not
+    `noted`: this process alone knows of it."""
 
     owner: str
     key: str
     request_sha256: str
     received_at: datetime
     doubtful: bool = False
+    noted: bool = True
+
+    def request(self, index: int) -> RequestKey:
+        """Which of its events an item is."""
+        return RequestKey(self.owner, self.key, self.request_sha256, index, self.noted)
 
     def event_key(self, index: int) -> UUID:
-        """The journal's key of one of its events, the same whoever stores them: a UUID 7 by its form and order."""
-        digest = sha256(
-            f"{self.owner}\0{self.key}\0{self.received_at.isoformat()}\0{index}".encode(errors="replace")
-        ).digest()
-        milliseconds = int(self.received_at.timestamp() * 1000)
-        value = (milliseconds & 0xFFFFFFFFFFFF) << 80 | 0x7 << 76 | (index & 0xFFF) << 64
-        return UUID(int=value | 0x8 << 60 | int.from_bytes(digest[:8], "big") & 0x0FFFFFFFFFFFFFFF)
+        return self.request(index).event_key(self.received_at)
 
 
 @dataclass(slots=True)
@@ -139,7 +141,7 @@ class Idempotency:
                     return found, True
                 known.claim = found
             else:
-                known.claim = Claim(*slot, known.request_sha256, known.claim.received_at, doubtful=True)
+                known.claim = replace(known.claim, doubtful=True)
             answer = await work(known.claim)
         except BaseException as error:
             known.answer.set_exception(error)
@@ -168,7 +170,7 @@ class Idempotency:
                     found = await loop.run_in_executor(self._thread, self._insert, owner, key, digest, now)
             except (psycopg.Error, TimeoutError) as error:
                 log.warning("Idempotency keys are remembered by this process alone for now: %s", sentence(error))
-                return Claim(owner, key, digest, now)
+                return Claim(owner, key, digest, now, noted=False)
             if found is None:
                 return Claim(owner, key, digest, now)
             before, answer, created_at = found

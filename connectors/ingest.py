@@ -21,13 +21,14 @@ from uuid import UUID
 import psycopg
 from psycopg import errors
 
-from alerts import correlation, engine, locks, store
+from alerts import correlation, engine, fingerprints, locks, store
 from alerts.choices import Outcome
 from alerts.correlation import ReachNeeded
 from alerts.ids import uuid7
 from alerts.surroundings import VERSIONS, Holder, Stale
-from alerts.wanted import Wanted
-from connectors import journal
+from alerts.types import NormalizedAlert
+from alerts.wanted import MOST_OPEN, Wanted
+from connectors import claims, journal
 from connectors.journal import Item
 from connectors.partitions import ensure_partition
 from opsconductor import db, doorbell
@@ -273,7 +274,8 @@ class Ingest:
                 surroundings = self.surroundings.check(locks.lock_fingerprints(cur, wanted.fingerprints, VERSIONS))
             if pending is not None and not self._still_pending(cur, pending):
                 return  # another process finished it; the item carries what became of it
-            if self._mark_duplicates(cur, [i for i in items if i.inform and pending is None]):
+            repeated = self._mark_duplicates(cur, [i for i in items if i.inform and pending is None])
+            if claims.mark_sent_again(cur, items, waited=place is not None) or repeated:
                 kept = [(i, k) for i, k in zip(events, keys, strict=True) if i.outcome is None]
                 events, keys = [i for i, _ in kept], [k for _, k in kept]
             history: list[engine.HistoryRow] = []
@@ -472,6 +474,7 @@ class Ingest:
                     cur.execute("SELECT pg_current_xact_id()::text")
                     self._xid = cur.fetchone()[0]  # type: ignore[index]
                     self._mark_duplicates(cur, [i for i in items if i.inform and not bare])
+                    claims.mark_sent_again(cur, [] if bare else items, waited=True)
                     journal.insert_once(cur, items)
                     journal.count(cur, journal.tally(items) + (extra or Counter()))
                 return
@@ -554,6 +557,19 @@ def is_lasting(error: Exception) -> bool:
     return isinstance(error, POISON) or not isinstance(error, psycopg.Error | TimeoutError | OSError)
 
 
+def _locks_needed(event: NormalizedAlert | None) -> int:
+    """How many fingerprints an event may lock: one for each type it ends and each name the problem may go by, and all
+    that is open on its device for a clear of many."""
+    if event is None:
+        return 0
+    needs = max(len(event.clears), 1)
+    if event.identity or event.former or event.former_keys:
+        needs *= fingerprints.MOST
+    if event.is_clear and any(map(engine.is_wildcard, event.clears)):
+        needs += MOST_OPEN
+    return needs
+
+
 def _parts(
     items: Sequence[Item], extra: Counter[journal.Bucket] | None
 ) -> list[tuple[Sequence[Item], Counter[journal.Bucket] | None]]:
@@ -561,7 +577,7 @@ def _parts(
     parts: list[list[Item]] = [[]]
     locked = 0
     for item in items:
-        needs = max(len(item.event.clears), 1) if item.event is not None else 0
+        needs = _locks_needed(item.event)
         if locked + needs > locks.MAX_FINGERPRINTS and parts[-1]:
             parts.append([])
             locked = 0

@@ -13,6 +13,7 @@ import orjson
 
 from alerts.choices import Outcome
 from alerts.types import NormalizedAlert
+from connectors.claims import RequestKey
 from opsconductor import pgtext
 
 
@@ -54,6 +55,7 @@ class Item:
     inform: InformKey | None = None
     journalled: bool = True
     withheld: bool = False
+    request: RequestKey | None = None
 
 
 # What a journalled event is read again from, in the order `item_of` takes it.

@@ -27,6 +27,7 @@ from uuid import UUID, uuid4
 import orjson
 
 from alerts.choices import Outcome
+from connectors.claims import RequestKey
 from connectors.journal import Bucket, InformKey, Item
 from opsconductor.exceptions import OpsConductorError
 
@@ -295,7 +296,7 @@ def _records(segment: _Segment, position: int) -> Iterator[tuple[bytes, int, int
 
 
 def _as_list(item: Item) -> list[Any]:
-    inform = item.inform
+    inform, request = item.inform, item.request
     return [
         item.event_key.hex,
         item.received_at.isoformat(),
@@ -313,12 +314,14 @@ def _as_list(item: Item) -> list[Any]:
         None if inform is None else [inform.source, inform.port, inform.request_id, inform.payload_hash],
         item.journalled,
         item.withheld,
+        None if request is None else [request.owner, request.key, request.request_sha256, request.index, request.noted],
     ]
 
 
 def _as_item(values: list[Any]) -> Item:
     key, received_at, connector_id, source, port, kind, subject, device_ip, datagram, data, *rest = values
-    outcome, reason, error, inform, journalled, withheld = rest
+    outcome, reason, error, inform, journalled, withheld, *last = rest
+    request = last[0] if last else None  # files of earlier releases end before it
     return Item(
         event_key=UUID(hex=key),
         received_at=datetime.fromisoformat(received_at).astimezone(UTC),
@@ -336,6 +339,7 @@ def _as_item(values: list[Any]) -> Item:
         inform=None if inform is None else InformKey(*inform),
         journalled=journalled,
         withheld=withheld,
+        request=None if request is None else RequestKey(*request),
     )
 
 

@@ -17,6 +17,7 @@ from alerts.choices import Outcome
 from alerts.ids import uuid7
 from alerts.locks import LOCK_CLASS, REACH
 from connectors import ingest as ingest_module
+from connectors.claims import RequestKey
 from connectors.durable import Durable, Kept, NotKept
 from connectors.ingest import Ingest
 from connectors.journal import InformKey, Item
@@ -136,6 +137,7 @@ ITEMS = st.builds(
     inform=st.none() | st.builds(InformKey, TEXT, st.integers(0, 65_535), st.integers(0, 2**62), TEXT),
     journalled=st.booleans(),
     withheld=st.booleans(),
+    request=st.none() | st.builds(RequestKey, TEXT, TEXT, TEXT, st.integers(0, 999), st.booleans()),
 )
 
 
