@@ -154,7 +154,7 @@ class Poster:
         self.answered: list[Request] = []
         self.refused: list[str] = []  # answers that a sender who did everything right must not get
         self.sent = 0  # requests that were begun
-        self.source = key.rpartition("_")[0]
+        self.source = "_".join(key.split("_")[:2])
         self._host = urlsplit(url).netloc
         self._key = key
         self._again: list[Request] = []

@@ -18,31 +18,33 @@ pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(1200)]
 
 SECONDS = 60
 PAUSE_SECONDS = (0.3, 4.0)
-# The last are single backends, at whose death PostgreSQL drops all others and recovers.
-VICTIMS = (
-    "trap_listener",
-    "daphne",
-    " worker",
-    " beat",
-    "dispatcher",
-    "postgres -D",
-    "valkey",
-    "postgres: opsconductor",
-)
+# Words of a command line, and how often it is chosen.
+VICTIMS = {
+    "trap_listener": 3,
+    "daphne": 3,
+    "postgres -D": 2,
+    "postgres: opsconductor": 2,  # a single backend, at whose death PostgreSQL drops all others and recovers
+    "dispatcher": 1,
+    "valkey": 1,
+    " worker": 1,
+    " beat": 1,
+}
 
 
 def kill_at_random(system: System, chance: random.Random) -> list[str]:
-    """What was killed, and when: `12.3 s daphne`."""
-    killed = []
+    """Each of them once, then whichever; what was killed, and when: `12.3 s daphne`."""
+    first = chance.sample(list(VICTIMS), len(VICTIMS))
+    killed: list[str] = []
     started = time.monotonic()
-    while (passed := time.monotonic() - started) < SECONDS:
-        victim = chance.choice(VICTIMS)
+    while (passed := time.monotonic() - started) < SECONDS or first:
+        victim = first[0] if first else chance.choices(list(VICTIMS), list(VICTIMS.values()))[0]
         running = [pid for pid, line in system.pids().items() if victim in line]
         if running:  # else the supervisor is about to start it again
             try:
                 os.kill(chance.choice(sorted(running)), signal.SIGKILL)
             except ProcessLookupError:
                 continue
+            first = first[1:]
             killed.append(f"{passed:.1f} s {victim.strip()}")
         time.sleep(chance.uniform(*PAUSE_SECONDS))
     return killed
