@@ -7,9 +7,6 @@ from typing import Any
 import psycopg
 from django.db import connections
 
-CONNECT_TIMEOUT_SECONDS = 5
-
-
 # For statements that look up the rows of a batch by key. A plan is kept for the life of the connection, and one made
 # while a table is small reads all of it; with these it goes through the index from the first row on.
 BY_INDEX = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
@@ -18,7 +15,7 @@ BY_INDEX = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin
 def connect(
     *, autocommit: bool = True, application: str = "opsconductor", settings: dict[str, str] | None = None
 ) -> psycopg.Connection[Any]:
-    """A connection of its own, in UTC, that notices a dead peer. Raises psycopg.OperationalError.
+    """A connection of its own, in UTC, that notices a dead peer (settings.PEER). Raises psycopg.OperationalError.
 
     `settings` are server parameters of this session.
     """
@@ -29,12 +26,7 @@ def connect(
     session = {"TimeZone": "UTC", "idle_in_transaction_session_timeout": "60s", **(settings or {})}
     params.update(
         application_name=application,
-        connect_timeout=CONNECT_TIMEOUT_SECONDS,
         # A transaction whose client vanished must not hold its locks until the kernel notices.
         options=" ".join([params.pop("options", "") or "", *(f"-c {k}={v}" for k, v in session.items())]).strip(),
-        tcp_user_timeout=15_000,  # milliseconds
-        keepalives_idle=10,
-        keepalives_interval=5,
-        keepalives_count=3,
     )
     return psycopg.connect(autocommit=autocommit, **params)

@@ -67,6 +67,15 @@ TEMPLATES = [
 
 # A pool that gives up soon begins anew with the next request; its own back-off would double up to five minutes.
 POOL = {"min_size": 1, "max_size": 8, "timeout": 3, "reconnect_timeout": 2}
+# A server that is gone without a word is given up, not waited for: psycopg's own limit to connect is 130 s, and of a
+# statement under way the kernel learns after a quarter of an hour. What DATABASE_URL says goes first.
+PEER = {
+    "connect_timeout": "5",
+    "tcp_user_timeout": "15000",  # ms
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+}
 _database = env.database(default=embedded.database_url(VAR_DIR))
 DATABASES = {
     "default": {
@@ -74,7 +83,7 @@ DATABASES = {
         "CONN_MAX_AGE": 0,
         # Without the check the pool hands out connections that died with a restarted server.
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {**_database["OPTIONS"], "pool": POOL},
+        "OPTIONS": {**PEER, **_database["OPTIONS"], "pool": POOL},
     }
 }
 REDIS_URL = env.redis(default=embedded.redis_url(VAR_DIR))

@@ -45,10 +45,10 @@ def widen() -> None:
     from connectors import account
     from connectors.mibs import upload, worker
     from connectors.traps import listener
-    from opsconductor import db, health, metrics
+    from opsconductor import health, metrics
 
     settings.DATABASES["default"]["OPTIONS"]["pool"].update(timeout=SECONDS, reconnect_timeout=SECONDS)
-    db.CONNECT_TIMEOUT_SECONDS = int(SECONDS)
+    settings.DATABASES["default"]["OPTIONS"]["connect_timeout"] = str(int(SECONDS))
     health.TIMEOUT_SECONDS = SECONDS
     hub.ACK_SECONDS = SECONDS
     livelook.JUST_NOW_SECONDS = 3600.0

@@ -64,8 +64,10 @@ def check_database() -> psycopg.Connection[Any]:
     for name in ("NAME", "USER", "PASSWORD", "HOST", "PORT"):
         if database[name]:
             parameters["dbname" if name == "NAME" else name.lower()] = database[name]
+    if parameters.get("connect_timeout") == settings.PEER["connect_timeout"]:  # DATABASE_URL does not say otherwise
+        parameters["connect_timeout"] = CONNECT_SECONDS
     try:
-        session = psycopg.connect(**{"connect_timeout": CONNECT_SECONDS, **parameters}, autocommit=True)
+        session = psycopg.connect(**parameters, autocommit=True)
     except psycopg.Error as error:
         # The first real reason; libpq adds questions and repeats it for every address of a name.
         lines = [line.strip(" -") for line in str(error).splitlines() if "failed:" in line] or [str(error)]
