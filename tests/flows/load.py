@@ -86,9 +86,10 @@ class Informer(threading.Thread):
         started, give_up = time.monotonic(), 0.0
         while True:
             now = time.monotonic()
+            stopping = self._stop_requested.is_set()  # asked once a turn: it may be set in the middle of one
             if self._paused.is_set():
                 started = now - self.sent / RATE
-            elif not self._stop_requested.is_set():
+            elif not stopping:
                 while self.sent < (now - started) * RATE and len(self._waiting) < UNDER_WAY:
                     number = next(ids)
                     self.sent = number
@@ -100,14 +101,14 @@ class Informer(threading.Thread):
                         request_id=number,
                     ).encoded()
                     self._waiting[number] = (data, 0.0, 0.5)
-            if self._stop_requested.is_set() and not give_up:
+            if stopping and not give_up:
                 give_up = now + SECONDS
             for number, (data, again_at, pause) in list(self._waiting.items()):
                 if now >= again_at:
                     self._waiting[number] = (data, now + pause, min(2 * pause, 4.0))
                     self._send(number, data)
             self._receive()
-            if self._stop_requested.is_set() and (not self._waiting or now > give_up):
+            if stopping and (not self._waiting or now > give_up):
                 return
             time.sleep(0.005)
 
