@@ -403,10 +403,14 @@ class Ingest:
         """
         if self._xid is None:
             return False
+        asked_at = time.monotonic()
         with self._connected().cursor() as cur:
             while (status := self._status(cur)) == "in progress":
                 if self._stopped():
                     raise Stopped
+                if self._patience is not None and time.monotonic() - asked_at >= self._patience:
+                    # For all that is known it may be somebody else's, and take hours.
+                    raise TimeoutError(f"Transaction {self._xid} is still under way.")
                 time.sleep(0.05)
             rows = [item for item in items if item.journalled]
             if not rows:  # nothing but counts of refusals

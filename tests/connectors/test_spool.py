@@ -375,6 +375,22 @@ def test_a_batch_in_doubt_when_the_connection_went_is_stored_once(line, process,
     assert_account_balances(1)
 
 
+def test_a_transaction_that_goes_on_and_on_under_the_id_of_one_in_doubt_holds_up_nobody(line, process, outage):
+    """A server that crashed gives the ids of its last transactions out again; somebody's long one may have ours."""
+    life = process()
+    with db.connect(autocommit=False) as somebody:
+        xid = somebody.execute("SELECT pg_current_xact_id()::text").fetchone()[0]
+        life.durable._put([line.item(LINK_DOWN, interface(3))], None, xid)
+
+        assert life.drain() == 0  # comes back, without anybody to hang up
+        assert life.durable.keep([line.item(LINK_DOWN, interface(4))]) is Kept.SPOOLED
+        assert not RawEvent.objects.exists()
+        somebody.rollback()
+
+    assert life.drain() == 2
+    assert_account_balances(2)
+
+
 def test_refusals_and_overflow_are_counted_through_the_spool(line, process, outage):
     life = process()
     outage.begin(life.ingest)
