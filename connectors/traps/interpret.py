@@ -269,6 +269,7 @@ REASONS = {
     "v3_engine": "nobody has approved its engine yet; approve it under SNMP engines",
     "v3_engine_refused": "its engine is refused under SNMP engines",
     "v3_engine_source": "its engine is pinned to another address under SNMP engines",
+    "v3_reports": "it is not answered: its sender asked too often, or all senders together did",
 }
 # Refusals that belong to the protocol: counted and sampled, but nothing to warn of.
 EXPECTED = frozenset({"v3_discovery"})

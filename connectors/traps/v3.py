@@ -11,7 +11,8 @@ Where RFC 3414 leaves a choice or a receiver of notifications needs another one,
 - The level a user has to send with is checked here, after the digest and the time: a sender that only wants to know
   our time may ask for it with less.
 - A Report goes out only for what may be answered: a PDU of the Confirmed Class, or a reportable message whose PDU
-  cannot be read. Never for a trap, never to a network the user is not accepted from.
+  cannot be read. Never for a trap, never to a network the user is not accepted from, and to no source more often
+  than `reports` allows: beyond that the message is refused as v3_reports, whatever else is wrong with it.
 - Messages are not told apart by msgID: a sender takes a new one when it sends an inform again (RFC 3412 section 6.2),
   and encrypts it anew. What stays is the scoped PDU with its request-id; user and scoped PDU make the hash by which
   the same inform is recognised.
@@ -30,6 +31,7 @@ from typing import Final, NamedTuple, NoReturn
 
 from connectors.traps import ber, replays
 from connectors.traps.engines import Engine
+from connectors.traps.reports import Reports
 from connectors.traps.sightings import Sightings
 from connectors.traps.users import LEVEL_WORDS, User, Users
 from connectors.traps.usm import DecryptionFailed, Keys
@@ -72,7 +74,7 @@ class Refused(ber.Refused):
     """A message we do not take; `report`, when there is one, builds what its sender is told.
 
     Reasons beside those of `ber`: v3_model, v3_discovery, v3_inform_engine, v3_user, v3_level, v3_auth, v3_decrypt,
-    v3_time, v3_replay, v3_engine, v3_engine_refused, v3_engine_source, network.
+    v3_time, v3_replay, v3_engine, v3_engine_refused, v3_engine_source, v3_reports, network.
     """
 
     def __init__(self, reason: str, detail: str = "", report: Answer | None = None) -> None:
@@ -99,6 +101,7 @@ class Receiver:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.sightings = Sightings()
+        self._reports = Reports()
         self._counters: Counter[str] = Counter()
         self._waiting: dict[bytes, str] = {}  # informs under way to their commit, and who sent them
 
@@ -119,7 +122,7 @@ class Receiver:
             scoped = scoped_pdu(message.data, *message.payload)
             confirmed = scoped.tag in CONFIRMED_PDUS
         foreign = message.engine_id != self.engine.id
-        asked = _Asked(message, scoped, confirmed, foreign)
+        asked = _Asked(message, scoped, confirmed, foreign, source, now)
 
         if not message.engine_id:
             if not confirmed:
@@ -139,7 +142,7 @@ class Receiver:
         if scoped is None:
             scoped = self._decrypted(message, keys, asked)
             confirmed = scoped.tag in CONFIRMED_PDUS
-            asked = _Asked(message, scoped, confirmed, foreign)
+            asked = _Asked(message, scoped, confirmed, foreign, source, now)
 
         if scoped.tag not in (ber.INFORM, ber.V2_TRAP):
             self._refuse("pdu_type", _no_notification(scoped), asked, UNKNOWN_PDU_HANDLER, keys)
@@ -231,6 +234,8 @@ class Receiver:
         self._counters[counter] += 1
         if not asked.may_report:
             raise Refused(reason, detail)
+        if not self._reports.may_go(asked.source, asked.at):
+            raise Refused("v3_reports", f"It is refused as {reason}. {detail}".strip())
         count = self._counters[counter]
         raise Refused(reason, detail, lambda: self._report(asked, counter, count, keys))
 
@@ -260,12 +265,14 @@ class Receiver:
 
 
 class _Asked(NamedTuple):
-    """What an answer refers to, and whether there may be one."""
+    """What an answer refers to, whether there may be one, and to whom it would go; `at` in seconds."""
 
     message: Message
     scoped: ScopedPdu | None
     may_report: bool
     is_foreign: bool
+    source: str
+    at: float
 
 
 def decrypted(message: Message, keys: Keys) -> ScopedPdu:

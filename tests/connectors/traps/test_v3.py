@@ -10,17 +10,19 @@ import re
 import shutil
 import subprocess
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import Sum
 from django.utils import timezone
 
 from alerts.choices import Outcome
 from alerts.models import Alert
 from connectors import snapshot, sweep
-from connectors.models import InformSeen, RawEvent, SnmpEngine, SnmpUser
-from connectors.traps import ber, interpret, usm, v3
+from connectors.models import InformSeen, IngestCount, RawEvent, SnmpEngine, SnmpUser
+from connectors.traps import ber, interpret, reports, usm, v3
 from connectors.traps.engines import Engine, engine_path
 from connectors.traps.users import EngineRow, User, Users
 from opsconductor import db
@@ -545,6 +547,64 @@ def test_reports_and_responses_are_never_answered(ear, engine, operator):
                 assert ear.hear(timely(operator, engine).message(v3wire.pdu(tag), level=level, **parts)).report is None
 
 
+def discovery(sender: Sender, number: int = 77) -> bytes:
+    return sender.message(v3wire.get(number), level=1, reportable=True, engine_id=b"", boots=0, seconds=0, user=b"")
+
+
+def test_a_source_is_sent_so_many_reports_and_no_more(ear, operator):
+    """A forged address is not to be flooded by us; others are answered meanwhile."""
+    at = time.time()
+
+    heard = [ear.hear(discovery(operator, n), at=at) for n in range(1, int(reports.BURST) + 6)]
+
+    assert [h.reason for h in heard] == ["v3_discovery"] * int(reports.BURST) + ["v3_reports"] * 5
+    assert [h.report is None for h in heard] == [h.reason == "v3_reports" for h in heard]
+    assert "v3_discovery" in heard[-1].detail
+    assert ear.hear(discovery(operator), source="192.0.2.99", at=at).report is not None
+    later = [ear.hear(discovery(operator), at=at + 1.0).reason for _ in range(int(reports.RATE) + 1)]
+    assert later == ["v3_discovery"] * int(reports.RATE) + ["v3_reports"]
+
+
+def test_all_sources_together_are_sent_so_many_reports_and_no_more(ear, operator):
+    at, data = time.time(), discovery(operator)
+
+    heard = [ear.reason(data, source=f"10.{n >> 8}.{n & 255}.1", at=at) for n in range(int(reports.BURST_OF_ALL) + 100)]
+
+    assert Counter(heard) == {"v3_discovery": int(reports.BURST_OF_ALL), "v3_reports": 100}
+    assert ear.reason(data, source="10.255.0.1", at=at + 1.0) == "v3_discovery"
+
+
+def test_whatever_the_report_would_say_it_counts(ear, engine, operator):
+    sent = dataclasses.replace(timely(operator, engine), auth_passphrase="another pass")
+    at = time.time()
+    for n in range(int(reports.BURST)):
+        ear.hear(discovery(operator, n + 1), at=at)
+
+    refused = ear.hear(sent.inform(), at=at)
+
+    assert (refused.reason, refused.report) == ("v3_reports", None)
+    assert "v3_auth" in refused.detail
+    taken = ear.hear(timely(operator, engine).inform(), at=at)
+    assert taken.answer is not None, "an inform that is right is answered whatever else was asked"
+
+
+def test_forged_sources_of_reports_fill_no_memory():
+    found = reports.Reports()
+    for n in range(reports.SOURCES_KEPT + 10):
+        found.may_go(str(n), n / 1_000)
+    assert len(found._sources) <= reports.SOURCES_KEPT
+
+
+def test_reports_that_are_held_back_are_counted_by_their_reason(v3_line, operator):
+    found = [v3_line.datagram(discovery(operator, n)) for n in range(1, int(reports.BURST) + 31)]
+    v3_line.store(*found)
+
+    counts = dict(IngestCount.objects.filter(outcome="rejected").values_list("reason").annotate(n=Sum("count")))
+    assert counts == {"v3_discovery": int(reports.BURST), "v3_reports": 30}
+    assert RawEvent.objects.filter(reason="v3_reports").count() == 10
+    assert "v3_discovery" in RawEvent.objects.filter(reason="v3_reports").first().error
+
+
 def test_an_answer_that_is_too_big_for_its_sender_says_so(ear, engine, operator):
     sent = timely(operator, engine)
     heard = ear.hear(
@@ -829,7 +889,7 @@ def test_a_journalled_message_is_read_again_whatever_time_it_is(v3_line):
     v3_line.datagram(link_down(boots=9))
     RawEvent.objects.update(outcome="pending", received_at=timezone.now() - sweep.PENDING_AGE * 2)
 
-    assert sweep.sweep_pending(v3_line.ingest, v3_line.snapshot) == 1
+    assert sweep.sweep_pending(v3_line.ingest, v3_line.snapshot) == (1, None)
 
     assert RawEvent.objects.get().outcome not in ("pending", "failed")
 
