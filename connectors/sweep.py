@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from django.db.models import Q
 
 from alerts.choices import Outcome
 from connectors.ingest import Ingest
 from connectors.journal import READ_COLUMNS, Item, item_of
-from connectors.models import InformSeen, RawEvent
+from connectors.models import RawEvent
 from connectors.registry import reader
 from connectors.snapshot import Snapshot
 
@@ -17,22 +23,55 @@ log = logging.getLogger(__name__)
 # Younger rows belong to the batch that is writing them.
 PENDING_AGE = timedelta(seconds=5)
 BATCH = 500
-INFORMS_KEPT = timedelta(hours=1)
 
 
-def sweep_pending(ingest: Ingest, snapshot: Snapshot, now: datetime | None = None) -> int:
-    """Apply pending events, oldest first; how many were looked at. Each ends in its bucket, at worst as failed."""
-    older_than = (now or datetime.now(UTC)) - PENDING_AGE
-    rows = list(
-        RawEvent.objects.filter(outcome=Outcome.PENDING, received_at__lt=older_than).order_by("received_at", "id")[
-            :BATCH
-        ]
-    )
-    for row in rows:
+Place = tuple[datetime, int]  # received_at and id of a journal row
+
+
+class Swept(NamedTuple):
+    """How many events were looked at; `place` is the last of them when there are more that time did not suffice for."""
+
+    events: int
+    place: Place | None
+
+
+def sweep_pending(
+    ingest: Ingest,
+    snapshot: Snapshot,
+    now: datetime | None = None,
+    *,
+    seconds: float | None = None,
+    behind: Place | None = None,
+) -> Swept:
+    """Apply pending events, oldest first, for about so long; without a time all of them. `behind` goes on from a place,
+    so that one that could not be given its bucket, and stays pending, is not in the way of the others. Each ends in its
+    bucket, at worst as failed."""
+    until = math.inf if seconds is None else time.monotonic() + seconds
+    swept, place = 0, None
+    for row in _pending((now or datetime.now(UTC)) - PENDING_AGE, behind):
+        if place and time.monotonic() >= until:
+            break
         finish(ingest, snapshot, item_of([getattr(row, name) for name in READ_COLUMNS]))
-    if rows:
-        log.info("%d pending events were finished.", len(rows))
-    return len(rows)
+        swept, place = swept + 1, (row.received_at, row.pk)
+    else:
+        place = None
+    if swept:
+        log.info("%d pending events were finished.", swept)
+    return Swept(swept, place)
+
+
+def _pending(older_than: datetime, behind: Place | None) -> Iterator[RawEvent]:
+    """Each once, a batch of rows at a time."""
+    waiting = RawEvent.objects.filter(outcome=Outcome.PENDING, received_at__lt=older_than).order_by("received_at", "id")
+    while True:
+        rest = Q()
+        if behind is not None:
+            rest = Q(received_at__gt=behind[0]) | Q(received_at=behind[0], id__gt=behind[1])
+        rows = list(waiting.filter(rest)[:BATCH])
+        yield from rows
+        if len(rows) < BATCH:
+            return
+        behind = rows[-1].received_at, rows[-1].pk
 
 
 def finish(ingest: Ingest, snapshot: Snapshot, item: Item) -> None:
@@ -46,10 +85,3 @@ def finish(ingest: Ingest, snapshot: Snapshot, item: Item) -> None:
         ingest.finish_pending(item)
     elif item.outcome is not None:
         ingest.settle_pending(item, item.outcome, item.reason, item.error)
-
-
-def forget_informs(now: datetime | None = None) -> int:
-    """Informs too old to be sent again; how many. Kept longer than they are compared: what was received within a minute
-    of them may still wait in a spool."""
-    deleted, _ = InformSeen.objects.filter(seen_at__lt=(now or datetime.now(UTC)) - INFORMS_KEPT).delete()
-    return deleted

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 TURN_SECONDS = 1.0
 SWEEP_SECONDS = 10.0
+SWEEP_BUDGET_SECONDS = 0.5
 READ = 1_000
 # Listeners learn of an edited mapping within two seconds; what they still take for unknown is moved with the rest.
 SETTLE_SECONDS = 3.0
@@ -63,6 +64,8 @@ class Dispatcher:
         self._remap_steps: Iterator[None] = iter(())
         self._self_alerts = SelfAlerts(self._ingest, self._connection)
         self._retention_at = self._thorough_at = 0.0
+        self._sweep_at = 0.0
+        self._swept_to: sweep.Place | None = None  # where to go on, while there is more
 
     def stop(self) -> None:
         self._stop_requested.set()
@@ -74,7 +77,8 @@ class Dispatcher:
             (TURN_SECONDS, self.read_history),
             (TURN_SECONDS, self._timers),
             (heartbeat.INTERVAL_SECONDS, self._beat),
-            (SWEEP_SECONDS, self._sweep),
+            (0.0, self._sweep),
+            (SWEEP_SECONDS, self._forget),
             (TURN_SECONDS, self.remap),
             (SELF_ALERTS_SECONDS, self._look_at_ourselves),
             (TURN_SECONDS, self._retain),
@@ -87,7 +91,8 @@ class Dispatcher:
                     with self._survive(job.__name__):
                         job()
                     due[number] = time.monotonic() + interval
-            self._stop_requested.wait(TURN_SECONDS)
+            if self._swept_to is None:
+                self._stop_requested.wait(TURN_SECONDS)
         if self._conn is not None:
             self._conn.close()
         self._ingest.close()
@@ -163,8 +168,17 @@ class Dispatcher:
         self._watcher.refresh()
 
     def _sweep(self) -> None:
-        sweep.sweep_pending(self._ingest, self._watcher.snapshot)
-        sweep.forget_informs()
+        """Events that wait to be applied: at once, a piece after the other with everything else in between, while there
+        are some."""
+        now, behind = time.monotonic(), self._swept_to
+        if behind is None and now < self._sweep_at:
+            return
+        self._sweep_at, self._swept_to = now + SWEEP_SECONDS, None  # also when it fails
+        done = sweep.sweep_pending(self._ingest, self._watcher.snapshot, seconds=SWEEP_BUDGET_SECONDS, behind=behind)
+        self._swept_to = done.place
+
+    def _forget(self) -> None:
+        """What is of no use after minutes."""
         timers.drop_tombstones(self._connection())
         heartbeat.forget_the_dead()
 

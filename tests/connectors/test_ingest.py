@@ -179,11 +179,47 @@ def test_the_sweep_finishes_pending_events_in_order(line):
 
     done = sweep.sweep_pending(line.ingest, line.snapshot, now=line.now + timedelta(minutes=1))
 
-    assert done == 2
+    assert done == (2, None)
     assert only_alert().status == "resolved"
     assert buckets() == {"opened": 1, "cleared": 1}
     assert_account_balances(2)
-    assert sweep.sweep_pending(line.ingest, line.snapshot, now=line.now + timedelta(minutes=1)) == 0
+    assert sweep.sweep_pending(line.ingest, line.snapshot, now=line.now + timedelta(minutes=1)) == (0, None)
+
+
+def pending(line, number: int) -> None:
+    items = [line.item(LINK_DOWN, interface(n), after=n) for n in range(1, number + 1)]
+    for item in items:
+        item.event, item.outcome = None, Outcome.PENDING
+    line.ingest.store(items)
+
+
+def test_the_sweep_goes_on_while_there_is_work_and_time(line, monkeypatch):
+    monkeypatch.setattr(sweep, "BATCH", 2)
+    pending(line, 5)
+    later = line.now + timedelta(minutes=1)
+
+    first = sweep.sweep_pending(line.ingest, line.snapshot, now=later, seconds=0.0)
+    assert (first.events, first.place is None) == (1, False), "time is up, and there is more"
+    assert buckets() == {"opened": 1, "pending": 4}
+    assert sweep.sweep_pending(line.ingest, line.snapshot, now=later, seconds=3600.0, behind=first.place) == (4, None)
+    assert buckets() == {"opened": 5}
+    assert_account_balances(5)
+
+
+def test_what_stays_pending_is_not_in_the_way_of_the_rest(line, monkeypatch):
+    monkeypatch.setattr(sweep, "BATCH", 2)
+    pending(line, 5)
+    later = line.now + timedelta(minutes=1)
+    finish = sweep.finish
+    stuck = {e.event_key for e in RawEvent.objects.order_by("received_at")[:3]}
+    monkeypatch.setattr(sweep, "finish", lambda i, s, item: None if item.event_key in stuck else finish(i, s, item))
+
+    place, turns = None, 0
+    while (done := sweep.sweep_pending(line.ingest, line.snapshot, now=later, seconds=0.0, behind=place)).place:
+        place, turns = done.place, turns + 1
+
+    assert turns == 4
+    assert buckets() == {"opened": 2, "pending": 3}
 
 
 def test_a_pending_event_nobody_can_read_any_more_fails_with_a_reason(line):

@@ -7,17 +7,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from alerts.choices import Status
+from alerts.choices import Outcome, Status
 from alerts.models import Alert
-from connectors import retention, socketcounts
-from connectors.models import SocketCount
+from connectors import retention, socketcounts, sweep
+from connectors.models import RawEvent, SocketCount
 from connectors.retention import Result
 from connectors.socketcounts import Delta
+from connectors.sweep import Swept
 from notifications import dispatcher as module
 from notifications.dispatcher import Dispatcher
 from opsconductor import db
 from opsconductor.models import SystemSettings
 from tests.factories import AlertFactory
+from tests.line import LINK_DOWN, interface
 from tests.patience import SECONDS, until
 
 
@@ -105,3 +107,38 @@ def test_a_step_that_fails_is_not_tried_every_second(dispatcher, steps, monkeypa
     dispatcher._retain()
 
     assert len(asked) == 1
+
+
+def test_a_sweep_that_has_more_to_do_goes_on_in_the_next_turn(dispatcher, monkeypatch):
+    place = (datetime.now(UTC), 7)
+    results = [Swept(9, place), Swept(4, None)]
+    asked: list[dict] = []
+
+    def pieces(ingest, snapshot, **options):
+        asked.append(options)
+        return results.pop(0)
+
+    monkeypatch.setattr(sweep, "sweep_pending", pieces)
+    for _ in range(5):
+        dispatcher._sweep()
+
+    assert [options["behind"] for options in asked] == [None, place]
+    assert all(0 < options["seconds"] <= 1 for options in asked), "timers and history come in between"
+
+
+def test_very_many_pending_events_are_finished_one_piece_after_the_other(line, dispatcher, monkeypatch):
+    monkeypatch.setattr(module, "SWEEP_BUDGET_SECONDS", 0.0)  # a piece is one event
+    monkeypatch.setattr(module, "SWEEP_SECONDS", 3600.0)
+    monkeypatch.setattr(module, "TURN_SECONDS", 0.01)
+    line.now = line.now - timedelta(minutes=1)
+    items = [line.item(LINK_DOWN, interface(n)) for n in range(1, 21)]
+    for item in items:
+        item.event, item.outcome = None, Outcome.PENDING
+    line.ingest.store(items)
+    thread = threading.Thread(target=dispatcher.run)
+    thread.start()
+    try:
+        until(lambda: RawEvent.objects.filter(kind__startswith="snmp", outcome="opened").count() == 20)
+    finally:
+        dispatcher.stop()
+        thread.join(SECONDS)
