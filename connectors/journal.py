@@ -100,9 +100,12 @@ UPDATE connectors_rawevent SET
 WHERE received_at = %s AND event_key = %s"""
 
 _COUNT = """
-INSERT INTO connectors_ingestcount AS c (minute, source, outcome, reason, count)
-SELECT * FROM unnest(%s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::bigint[])
-ON CONFLICT (minute, source, outcome, reason) DO UPDATE SET count = c.count + EXCLUDED.count"""
+INSERT INTO connectors_ingestcount AS c (minute, source, outcome, reason, count, moved)
+SELECT minute, source, outcome, reason, n, greatest(-n, 0)
+FROM unnest(%s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::bigint[])
+    AS v(minute, source, outcome, reason, n)
+ON CONFLICT (minute, source, outcome, reason) DO UPDATE
+SET count = c.count + EXCLUDED.count, moved = c.moved + EXCLUDED.moved"""
 
 Bucket = tuple[datetime, str, str, str]
 MINUTE = timedelta(minutes=1)
@@ -141,7 +144,8 @@ def finish(cur: Any, item: Item) -> None:
 
 
 def count(cur: Any, buckets: Counter[Bucket]) -> None:
-    """Add to the counts per minute, source, outcome and reason; sorted, so that two writers never wait crosswise."""
+    """Add to the counts per minute, source, outcome and reason; sorted, so that two writers never wait crosswise. What
+    is taken from a bucket was moved to another one, and is noted as that."""
     rows = sorted((*bucket, n) for bucket, n in buckets.items() if n)
     if rows:
         minutes, sources, outcomes, reasons, numbers = zip(*rows, strict=True)

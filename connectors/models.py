@@ -434,6 +434,8 @@ class IngestCount(models.Model):
     outcome = models.CharField(max_length=15, choices=Outcome)
     reason = models.CharField(max_length=60, blank=True)
     count = models.BigIntegerField()
+    # How many of those that were counted here were moved to another bucket since: count and moved together never fall.
+    moved = models.BigIntegerField(default=0, db_default=0)
 
     class Meta:
         constraints = [

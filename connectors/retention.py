@@ -27,7 +27,6 @@ from connectors.account import EARLIER, EARLIER_EVENTS, EPOCH, WAY
 from connectors.events import KEEP_KEYS
 from connectors.partitions import LOCK as PARTITION_LOCK
 from connectors.partitions import ensure_partition
-from connectors.sweep import INFORMS_KEPT
 from opsconductor import pgtext
 
 log = logging.getLogger(__name__)
@@ -40,6 +39,8 @@ COUNT_BATCH = 5_000
 MINUTES_KEPT = timedelta(days=2)
 COUNTS_KEPT = timedelta(days=35)
 PROGRESS_KEPT = timedelta(days=30)
+# Longer than they are compared: what was received within a minute of them may still wait in a spool.
+INFORMS_KEPT = timedelta(hours=1)
 LOCK_TIMEOUT_MS = 300  # below PostgreSQL's deadlock_timeout: a step gives way before anybody has to be sacrificed
 MARK = "Retention removes this day."
 
@@ -256,11 +257,12 @@ DELETE FROM alerts_alerthistory WHERE id IN (
 WITH old AS (
     DELETE FROM connectors_ingestcount WHERE id IN (
         SELECT id FROM connectors_ingestcount WHERE {which} ORDER BY minute LIMIT %(batch)s FOR UPDATE SKIP LOCKED)
-    RETURNING {minute} AS minute, {source} AS source, outcome, reason, count
+    RETURNING {minute} AS minute, {source} AS source, outcome, reason, count, moved
 ), added AS (
-    INSERT INTO connectors_ingestcount AS c (minute, source, outcome, reason, count)
-    SELECT minute, source, outcome, reason, sum(count) FROM old GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
-    ON CONFLICT (minute, source, outcome, reason) DO UPDATE SET count = c.count + EXCLUDED.count
+    INSERT INTO connectors_ingestcount AS c (minute, source, outcome, reason, count, moved)
+    SELECT minute, source, outcome, reason, sum(count), sum(moved) FROM old GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+    ON CONFLICT (minute, source, outcome, reason) DO UPDATE
+    SET count = c.count + EXCLUDED.count, moved = c.moved + EXCLUDED.moved
 )
 SELECT count(*) FROM old"""
     _HOUR = "date_bin('1 hour', minute, %(epoch)s)"
