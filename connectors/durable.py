@@ -77,6 +77,7 @@ class Durable:
             given = [(item.outcome, item.reason) for item in items]
             try:
                 self._ingest.store(items, extra)
+                self._is_kept_again("The database takes events again.")
                 return Kept.STORED
             except Away as away:
                 self._next_try = time.monotonic() + RETRY_SECONDS
@@ -131,6 +132,10 @@ class Durable:
         """Neither the database nor the spool took the last events."""
         return self._refusing
 
+    def away_seconds(self) -> float:
+        """How long the database has taken nothing. Any thread may ask."""
+        return self._ingest.away_seconds()
+
     def close(self) -> None:
         """What is left in the spool stays there for the next start."""
         self._spool.close()
@@ -164,14 +169,17 @@ class Durable:
                 self._refusing = True
                 self._say("Events are being lost", f"The database takes no events, nor does the spool. {error}")
             raise NotKept(str(error)) from error
-        if self._refusing:
-            self._refusing = False
-            self._say("Events are kept again", "The spool takes events again.")
+        self._is_kept_again("The spool takes events again.")
         self.spooled += len(items)
         self._note()
         if self._spooling_since is None:
             self._spooling_since = time.monotonic()
             self._say("Events are spooled", "The database takes no events; they are kept on the disk until it does.")
+
+    def _is_kept_again(self, why: str) -> None:
+        if self._refusing:
+            self._refusing = False
+            self._say("Events are kept again", why)
 
     def _note(self) -> None:
         self._events = self._spool.events()

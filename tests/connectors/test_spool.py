@@ -426,6 +426,8 @@ def test_neither_database_nor_spool_is_said_and_kept_from_whoever_waits(line, pr
     assert life.said == ["Events are being lost"]
     outage.end()
     assert life.durable.keep([line.item(LINK_DOWN, interface(3))]) is Kept.STORED
+    assert not life.durable.is_refusing()
+    assert life.said == ["Events are being lost", "Events are kept again"]
 
 
 def test_mappings_of_the_moment_apply_to_what_was_spooled(line, process, outage):
