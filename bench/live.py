@@ -78,7 +78,7 @@ def daphne(port: int) -> Any:
         "127.0.0.1",
         "-p",
         str(port),
-        "opsconductor.asgi:application",
+        "opsconductor.web:application",
     ]
     child = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL)
     deadline = time.time() + 30

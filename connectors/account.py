@@ -20,6 +20,7 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from alerts.choices import Outcome
+from connectors.socketcounts import LISTENER
 from connectors.trap_advice import MEANINGS
 from connectors.traps.interpret import describe
 from opsconductor.models import Heartbeat
@@ -67,7 +68,8 @@ def period_of(key: str) -> Period:
 
 @dataclass(frozen=True)
 class Waiting:
-    """What processes that live hold: in memory, and in the spool on their host's disk."""
+    """What processes that live hold: in memory, and in the spool on their host's disk. Those of an account are
+    listeners; other processes hold what is no datagram."""
 
     memory: int = 0
     spooled: int = 0
@@ -268,7 +270,7 @@ def look(period: Period, now: datetime | None = None) -> Account:
     """The account up to this moment. Raises OperationalError when it would take longer than a reader waits."""
     now = now or timezone.now()
     since = since_of(period, now)
-    account = Account(period, waiting=waiting(now))
+    account = Account(period, waiting=waiting(now, LISTENER))
     with _briefly() as cur:
         cur.execute(_BUCKETS, [since])
         for way, outcome, reason, count in cur.fetchall():
@@ -328,9 +330,11 @@ def sources(period: Period, search: str = "", page: int = 1, now: datetime | Non
     return Sources(list(found.values()), page, top[0][2] if top else 0)
 
 
-def waiting(now: datetime | None = None) -> Waiting:
-    """From the heartbeats of all that receives."""
+def waiting(now: datetime | None = None, process: str = "") -> Waiting:
+    """From the heartbeats of all that receives, or of one kind of process."""
     beats = Heartbeat.objects.filter(seen_at__gte=(now or timezone.now()) - FRESH)
+    if process:
+        beats = beats.filter(process=process)
     return waiting_of(detail for detail in beats.values_list("detail", flat=True) if isinstance(detail, dict))
 
 
@@ -343,6 +347,22 @@ def waiting_of(details: Iterable[dict[str, Any]]) -> Waiting:
         away = max(away, float(number(detail.get("not_storing_seconds"))))
         refusing = refusing or bool(detail.get("refusing"))
     return Waiting(memory, spooled, away, refusing)
+
+
+def hosts(now: datetime | None = None) -> list[tuple[str, int]]:
+    """Hosts of listeners, and what all UDP sockets of each dropped since it was started, whatever program's they are.
+    None of it tells that a trap was dropped: that is counted by socket."""
+    beats = Heartbeat.objects.filter(process=LISTENER, seen_at__gte=(now or timezone.now()) - FRESH)
+    return sorted(dropped_by_host(beats.order_by("seen_at").values_list("instance", "detail")).items())
+
+
+def dropped_by_host(beats: Iterable[tuple[str, Any]]) -> dict[str, int]:
+    """From instance and detail of listeners, oldest first."""
+    return {
+        instance.rpartition(":")[0] or instance: int(detail["host_dropped"])
+        for instance, detail in beats
+        if isinstance(detail, dict) and isinstance(detail.get("host_dropped"), int)
+    }
 
 
 def number(value: Any) -> int:

@@ -2,7 +2,7 @@
 
 One thread per web process takes what piled up and stores it in one transaction, so that a hundred requests at once cost
 one commit. Beside it a second thread keeps what is configured at hand, and hangs up on a database that stands still.
-Both start with the first request, not at import.
+Both start with the first request, or with the process that is served (connectors/webprocess.py), not at import.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.conf import settings
 
@@ -53,6 +53,8 @@ class Keeps(Protocol):
     def keep(self, items: Sequence[Item], extra: Counter[Bucket] | None = None) -> Kept: ...
     def drain(self, seconds: float) -> int: ...
     def waiting(self) -> int: ...
+    def is_refusing(self) -> bool: ...
+    def away_seconds(self) -> float: ...
     def adopt(self) -> int: ...
     def close(self) -> None: ...
 
@@ -128,8 +130,18 @@ class Intake:
         """Events in the spool."""
         return self._durable.waiting() if self._durable is not None else 0
 
+    def detail(self) -> dict[str, Any]:
+        """For the heartbeat, in the words of the trap listener's. Any thread may ask."""
+        durable = self._durable
+        return {
+            "waiting": self.waiting(),
+            "spooled": self.spooled(),
+            "refusing": durable is not None and durable.is_refusing(),
+            "not_storing_seconds": durable.away_seconds() if durable is not None else 0.0,
+        }
+
     def start(self) -> None:
-        """Without waiting for the first request."""
+        """Look after the spool from now on: what an earlier process left there is not to wait for a request."""
         with self._lock:
             self._start()
 
@@ -270,10 +282,9 @@ def intake() -> Intake:
     return _intake
 
 
-def resume() -> None:
-    """Store what an earlier web process left in its spool; it was answered, and may be the last that ever comes."""
-    if any((settings.VAR_DIR / "spool").glob("*-web-*.spool")):
-        intake().start()
+def at_work() -> Intake | None:
+    """That of this process, where it has one."""
+    return _intake
 
 
 def use(other: Intake | None) -> None:

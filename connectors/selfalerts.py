@@ -121,7 +121,8 @@ def judge(facts: Facts, is_open: frozenset[Key] = frozenset()) -> tuple[list[Fin
                     f"host={host}",
                     Severity.CRITICAL,
                     f"{host} loses events: neither the database nor the spool takes them",
-                    "The spool is full or its disk is. Informs are not answered and are sent again; traps are lost.",
+                    "The spool is full or its disk is. Informs are not answered, and senders of the API are told to "
+                    "come again. Traps are lost.",
                 )
             )
         if waiting.spooled:

@@ -460,7 +460,8 @@ _FACTS = (
 )
 
 
-LABELS = {"snmp_engine": "Own SNMP engine", "not_storing_seconds": "Seconds without storing"}
+LABELS = {"snmp_engine": "Own SNMP engine", "not_storing_seconds": "Seconds without storing",
+          "host_dropped": "Dropped by the host's UDP sockets, of any program"}  # fmt: skip
 
 
 def _listener(now: datetime) -> Listener:

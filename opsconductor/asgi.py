@@ -13,7 +13,6 @@ django_application = get_asgi_application()
 
 # Importable only when Django is set up.
 from alerts.consumers import board_socket, no_such_socket, same_site, while_database_answers  # noqa: E402
-from connectors import intake  # noqa: E402
 from connectors.events_api import events_api  # noqa: E402
 
 # The stubs know path() only with Django views; Channels routes ASGI applications with it.
@@ -29,5 +28,3 @@ application = ProtocolTypeRouter(
         "websocket": while_database_answers(same_site(AuthMiddlewareStack(URLRouter(SOCKETS)))),
     }
 )
-
-intake.resume()

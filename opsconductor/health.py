@@ -22,6 +22,7 @@ from django.views.decorators.http import require_safe
 
 from opsconductor import crypto, db
 from opsconductor.exceptions import WrongKeys
+from opsconductor.heartbeat import this_instance
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ PROCESSES = {
     "dispatcher": ("dispatcher", 15),
     "trap_listener": ("trap listener", 15),
 }
+# Not waited for, since it is what answers; but it may hold events that nobody has stored.
+WEB, WEB_SECONDS = "web", 15
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Beat:
     process: str
     age_seconds: float
     detail: Mapping[str, Any]
+    instance: str = ""
 
 
 @never_cache
@@ -100,7 +104,7 @@ def all_checks() -> dict[str, Check]:
         found["cache"] = _result(cache, lambda reason: Check(False, reason), "The cache")
     finally:
         threads.shutdown(wait=False)
-    return {name: found[name] for name in ("database", "cache", "encryption_keys", *PROCESSES)}
+    return {name: found[name] for name in ("database", "cache", "encryption_keys", WEB, *PROCESSES)}
 
 
 def _result(future: Future[Any], otherwise: Callable[[str], Any], what: str) -> Any:
@@ -115,7 +119,9 @@ def _result(future: Future[Any], otherwise: Callable[[str], Any], what: str) -> 
 
 def check_database() -> dict[str, Check]:
     """The database and what only it can tell, over a connection of its own: the pool may be exhausted."""
-    heartbeats = "SELECT process, extract(epoch FROM now() - seen_at)::float8, detail FROM opsconductor_heartbeat"
+    heartbeats = (
+        "SELECT process, extract(epoch FROM now() - seen_at)::float8, detail, instance FROM opsconductor_heartbeat"
+    )
     try:
         with db.connect(application="opsconductor health") as connection:
             beats = [Beat(*row) for row in connection.execute(heartbeats)]
@@ -128,13 +134,14 @@ def check_database() -> dict[str, Check]:
     return {
         "database": Check(True, "The database answers."),
         "encryption_keys": check_keys(row[0] if row else None),
+        WEB: check_web(beats),
         **{process: check_process(process, beats) for process in PROCESSES},
     }
 
 
 def database_away(database: Check) -> dict[str, Check]:
     unknown = Check(False, "Not known while the database does not answer.")
-    return {"database": database, "encryption_keys": unknown, **dict.fromkeys(PROCESSES, unknown)}
+    return {"database": database, "encryption_keys": unknown, WEB: check_web([]), **dict.fromkeys(PROCESSES, unknown)}
 
 
 def check_keys(token: str | None) -> Check:
@@ -163,10 +170,34 @@ def check_process(process: str, beats: list[Beat]) -> Check:
     bound = sorted({str(address) for b in fresh for address in b.detail.get("bound") or []})
     if not bound:
         return Check(False, "The trap listener runs but has bound no address: no trap can arrive.")
-    stuck = [float(b.detail.get("not_storing_seconds") or 0) for b in fresh]
-    if any(stuck):
-        return Check(False, f"The trap listener could not store events for {max(stuck):.0f} s; its log says why.")
+    trouble = not_stored(name, [b.detail for b in fresh])
+    if trouble:
+        return Check(False, trouble)
     return Check(True, f"The trap listener is bound to {', '.join(bound)}.")
+
+
+def check_web(beats: list[Beat]) -> Check:
+    """Whether what comes by HTTP is stored: of this process as it is now, of others by their heartbeats. A database
+    that is read-only takes no heartbeat either."""
+    from connectors.intake import at_work  # which needs the apps
+
+    details = {b.instance: b.detail for b in beats if b.process == WEB and b.age_seconds <= WEB_SECONDS}
+    mine = at_work()
+    if mine is not None:
+        details[this_instance()] = mine.detail()
+    trouble = not_stored("web process", list(details.values()))
+    return Check(not trouble, trouble or "The web process answers, and stores what is sent to it.")
+
+
+def not_stored(name: str, details: list[Mapping[str, Any]]) -> str:
+    """What is wrong with the events of such processes; empty when nothing is."""
+    stuck = max((float(detail.get("not_storing_seconds") or 0) for detail in details), default=0.0)
+    spooled = sum(int(detail.get("spooled") or 0) for detail in details)
+    if stuck:
+        return f"The {name} could not store events for {stuck:.0f} s; its log says why."
+    if spooled:
+        return f"{spooled:,} events wait in the spool of the {name}; they are being stored in their order."
+    return ""
 
 
 def check_cache() -> Check:

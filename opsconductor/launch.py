@@ -161,7 +161,7 @@ class Programs:
     def start_web(self, descriptor: int) -> None:
         # Daphne's default closes every WebSocket after a day.
         words = f"-m daphne --fd {descriptor} -v 0 --no-server-name --websocket_timeout -1"
-        self._add("web", *words.split(), "opsconductor.asgi:application", fds=[descriptor])
+        self._add("web", *words.split(), "opsconductor.web:application", fds=[descriptor])
 
     def start_listener(self, descriptors: Sequence[int]) -> None:
         listen = {"OPSCONDUCTOR_TRAP_FDS": ",".join(map(str, descriptors))}

@@ -29,6 +29,7 @@ from django.views.decorators.http import require_safe
 
 from alerts.choices import SEVERITY_WORDS, Outcome
 from connectors import account, storage
+from connectors.socketcounts import LISTENER
 from opsconductor import db, health
 from opsconductor.exceptions import sentence
 from opsconductor.models import SystemSettings
@@ -145,8 +146,8 @@ def _from_database() -> list[Family]:
 # --- events -------------------------------------------------------------------------------------------------
 
 _COUNTS = f"""
-SELECT {account.WAY}, outcome, reason, sum(n)
-FROM (SELECT source, outcome, reason, sum(count) AS n FROM connectors_ingestcount
+SELECT {account.WAY}, outcome, reason, sum(n), sum(n + moved)
+FROM (SELECT source, outcome, reason, sum(count) AS n, sum(moved) AS moved FROM connectors_ingestcount
       WHERE minute >= %s AND minute < %s GROUP BY 1, 2, 3) AS by_source
 GROUP BY 1, 2, 3"""  # noqa: S608
 _SOCKETS = """
@@ -157,55 +158,50 @@ Bucket = tuple[str, str, str]  # way, outcome, reason
 
 
 @dataclass
+class Totals:
+    """By bucket: how many events are in it, and how many ever were. A replay moves events from one bucket to another,
+    and the first number of the one they leave gets smaller; a monitor would take that for a restart. The second never
+    does, whichever process is asked and however often it was restarted."""
+
+    there: Counter[Bucket] = field(default_factory=Counter)
+    ever: Counter[Bucket] = field(default_factory=Counter)
+
+    def plus(self, other: Totals) -> Totals:
+        found = Totals(Counter(self.there), Counter(self.ever))
+        found.there.update(other.there)
+        found.ever.update(other.ever)
+        return found
+
+
+@dataclass
 class _OldCounts:
     """Sums up to an hour that is over: asked once in a while, for there may be millions of rows."""
 
     until: datetime = account.EPOCH
-    counts: Counter[Bucket] = field(default_factory=Counter)
+    totals: Totals = field(default_factory=Totals)
     good_until: float = 0.0
 
 
 _old = _OldCounts()
 
 
-def totals(conn: psycopg.Connection[Any]) -> Counter[Bucket]:
+def totals(conn: psycopg.Connection[Any]) -> Totals:
     """All that was ever counted. What comes late to an hour that is over shows within a minute."""
     global _old
     if time.monotonic() >= _old.good_until:
         until = timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
         _old = _OldCounts(until, _sums(conn, account.EPOCH, until), time.monotonic() + OLD_COUNTS_SECONDS)
-    return _old.counts + _sums(conn, _old.until, FAR)
+    return _old.totals.plus(_sums(conn, _old.until, FAR))
 
 
-def _sums(conn: psycopg.Connection[Any], since: datetime, until: datetime) -> Counter[Bucket]:
-    rows = conn.execute(_COUNTS, (since, until)).fetchall()
-    found: Counter[Bucket] = Counter()
-    for way, outcome, reason, number in rows:
+def _sums(conn: psycopg.Connection[Any], since: datetime, until: datetime) -> Totals:
+    found = Totals()
+    for way, outcome, reason, there, ever in conn.execute(_COUNTS, (since, until)).fetchall():
         # Of what other ways refused, the reason names a field the sender made up.
-        found[way, outcome, reason if way == "datagram" else ""] += int(number)
+        bucket = way, outcome, reason if way == "datagram" else ""
+        found.there[bucket] += int(there)
+        found.ever[bucket] += int(ever)
     return found
-
-
-class Rising:
-    """Counters that never fall. A replay moves events from one bucket to another, and the sum of the first gets
-    smaller: a monitor would take that for a restart and count everything once more. What a bucket lost this way is
-    added again for as long as this process lives."""
-
-    def __init__(self) -> None:
-        self._seen: dict[Any, int] = {}
-        self._added: dict[Any, int] = {}
-
-    def rise(self, counts: Mapping[Any, int]) -> dict[Any, int]:
-        for key in {*counts, *self._seen}:
-            number = counts.get(key, 0)
-            lost = self._seen.get(key, 0) - number
-            if lost > 0:
-                self._added[key] = self._added.get(key, 0) + lost
-            self._seen[key] = number
-        return {key: self._seen[key] + self._added.get(key, 0) for key in self._seen}
-
-
-_rising = Rising()
 
 
 def _events(conn: psycopg.Connection[Any], beats: list[Any]) -> list[Family]:
@@ -214,13 +210,14 @@ def _events(conn: psycopg.Connection[Any], beats: list[Any]) -> list[Family]:
     events = Family(
         "opsconductor_events_total",
         "counter",
-        "Events received, by the bucket each of them ended in; way: datagram, event (API, webhooks), own.",
+        "Events by the bucket they came to, those that a replay moved in each of theirs; way: datagram, event (API, "
+        "webhooks), own.",
     )
     pending = Family("opsconductor_events_pending", "gauge", "Events that are journalled and not yet applied.")
-    pending.add(sum(number for (_, outcome, _), number in counts.items() if outcome == Outcome.PENDING))
-    settled = {key: number for key, number in counts.items() if key[1] != Outcome.PENDING}
-    for (way, outcome, reason), number in sorted(_rising.rise(settled).items()):
-        events.add(number, way=way, outcome=outcome, reason=reason)
+    pending.add(sum(number for (_, outcome, _), number in counts.there.items() if outcome == Outcome.PENDING))
+    for (way, outcome, reason), number in sorted(counts.ever.items()):
+        if outcome != Outcome.PENDING:  # events come to it and leave it: the gauge has them
+            events.add(number, way=way, outcome=outcome, reason=reason)
     received = Family(
         "opsconductor_socket_received_datagrams_total", "counter", "Datagrams the listeners read from the kernel."
     )
@@ -232,11 +229,21 @@ def _events(conn: psycopg.Connection[Any], beats: list[Any]) -> list[Family]:
     for address, got, lost in sockets:
         received.add(got, address=address)
         dropped.add(lost, address=address)
-    waiting = account.waiting_of(
-        detail for _, _, age, detail in beats if isinstance(detail, dict) and age <= account.FRESH.total_seconds()
+    listeners = [
+        (instance, detail)
+        for process, instance, age, detail in sorted(beats, key=lambda beat: -beat[2])
+        if process == LISTENER and isinstance(detail, dict) and age <= account.FRESH.total_seconds()
+    ]
+    hosts = Family(
+        "opsconductor_host_udp_dropped_datagrams_total",
+        "counter",
+        "Datagrams all UDP sockets of a listener's host dropped since it was started, whatever program's they are.",
     )
+    for host, number in sorted(account.dropped_by_host(listeners).items()):
+        hosts.add(number, host=host)
+    waiting = account.waiting_of(detail for _, detail in listeners)
     found = account.Account(account.PERIODS[-1], received=sum(got for _, got, _ in sockets), waiting=waiting)
-    for (way, outcome, _), number in counts.items():
+    for (way, outcome, _), number in counts.there.items():
         if way == "datagram":
             found.buckets[outcome] += number
     difference = Family(
@@ -245,7 +252,7 @@ def _events(conn: psycopg.Connection[Any], beats: list[Any]) -> list[Family]:
         "Datagrams received less those in a bucket or waiting: 0, but for what is under way and what a killed process "
         "took with it.",
     ).add(found.difference)
-    return [events, pending, received, dropped, difference]
+    return [events, pending, received, dropped, hosts, difference]
 
 
 # --- alerts, processes, sizes -------------------------------------------------------------------------------
@@ -279,7 +286,8 @@ def _beats(beats: list[Any]) -> list[Family]:
         for name, family in (("waiting", memory), ("spooled", spool), ("not_storing_seconds", away)):
             if isinstance(detail.get(name), int | float):
                 family.add(detail[name], **labels)
-    for process, (_, limit) in health.PROCESSES.items():
+    limits = {health.WEB: health.WEB_SECONDS, **{process: limit for process, (_, limit) in health.PROCESSES.items()}}
+    for process, limit in limits.items():
         up.add(1 if youngest.get(process, limit + 1) <= limit else 0, process=process)
     return [up, age, memory, spool, away]
 
@@ -321,5 +329,5 @@ def _sizes(conn: psycopg.Connection[Any]) -> list[Family]:
 
 def forget() -> None:
     """For tests: what is kept belongs to another one's database."""
-    global _answer, _old, _rising, _sizes_kept
-    _answer, _old, _rising, _sizes_kept = (0.0, ""), _OldCounts(), Rising(), (0.0, [])
+    global _answer, _old, _sizes_kept
+    _answer, _old, _sizes_kept = (0.0, ""), _OldCounts(), (0.0, [])

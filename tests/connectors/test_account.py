@@ -329,6 +329,18 @@ def test_the_page_shows_the_account_to_every_viewer(committed_db):
     assert "no-store" in answer["Cache-Control"]
 
 
+def test_the_page_shows_what_each_host_dropped_in_all(committed_db):
+    heartbeat.beat("trap_listener", {"host_dropped": 1_234}, instance="noc-1:4711")
+    heartbeat.beat("trap_listener", {"host_dropped": 1_235}, instance="noc-1:4712")
+    heartbeat.beat("trap_listener", {"host_dropped": None}, instance="noc-2:1")
+
+    page = text(signed_in(person("viewer")).get("/system/").content.decode())
+
+    assert "All UDP sockets of noc-1, of every program, dropped 1,235 since" in page
+    assert "Dropped by the kernel 0" in page
+    assert "noc-2" not in page
+
+
 def test_who_may_change_what_is_kept_is_led_there(committed_db):
     page = signed_in(person("admin")).get("/system/").content.decode()
 

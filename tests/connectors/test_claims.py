@@ -81,7 +81,7 @@ def test_sent_again_while_the_spool_holds_both_it_counts_once(api, monkeypatch, 
     with database_away(monkeypatch) as bring_back:
         api.look()
         known.known().is_loaded = True  # it saw the database for a moment
-        intake.resume()
+        intake.intake().start()
         until(lambda: intake.intake().spooled() == 3)
         again = api.results(BODY, idempotency_key="k")
         bring_back()
@@ -94,7 +94,7 @@ def test_sent_again_while_the_spool_holds_both_it_counts_once(api, monkeypatch, 
 
 def test_sent_again_after_the_spool_was_stored_it_is_answered_from_the_journal(api, monkeypatch, settings):
     first = post_and_die_unanswered(api, monkeypatch)
-    intake.resume()
+    intake.intake().start()
     until(lambda: is_spool_empty(settings) and RawEvent.objects.count() == 4)
     monkeypatch.setattr(idempotency, "TAKE_OVER", timedelta(0))
 
@@ -120,7 +120,7 @@ def test_a_key_taken_a_moment_before_the_spool_was_stored_is_taken_over(api, mon
     claim = api.run(take())
     assert claim.received_at == later
     assert claim.noted
-    intake.resume()
+    intake.intake().start()
     until(lambda: is_spool_empty(settings) and RawEvent.objects.count() == 4)
 
     result = api.run(keep(claim))
@@ -143,7 +143,7 @@ def test_another_body_under_the_same_key_is_another_request(api, monkeypatch, se
 
 def test_what_nobody_sent_again_is_stored_and_its_key_noted(api, monkeypatch, settings):
     post_and_die_unanswered(api, monkeypatch)
-    intake.resume()
+    intake.intake().start()
     until(lambda: is_spool_empty(settings) and RawEvent.objects.count() == 4)
 
     assert_counted_once()

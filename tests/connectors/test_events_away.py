@@ -6,6 +6,7 @@ import asyncio
 import threading
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from alerts.models import Alert
@@ -14,8 +15,11 @@ from connectors.durable import Kept, NotKept
 from connectors.models import IdempotencyKey, IngestCount, RawEvent
 from connectors.snapshot import Snapshot
 from connectors.spool import Spool, SpoolUnusable
+from connectors.webprocess import WebProcess
+from opsconductor import health, heartbeat
 from opsconductor.asgi import application
-from opsconductor.models import ApiKey
+from opsconductor.models import ApiKey, Heartbeat
+from tests.access import person, signed_in
 from tests.connectors.events import Api, database_away, event, replace_intake
 from tests.line import assert_account_balances, only_alert
 from tests.patience import SECONDS, soon, until
@@ -61,6 +65,12 @@ class Keeps:
     def waiting(self):
         return 0
 
+    def is_refusing(self):
+        return False
+
+    def away_seconds(self):
+        return 0.0
+
     def adopt(self):
         return 0
 
@@ -91,6 +101,73 @@ def test_a_process_at_work_takes_events_on_and_they_are_stored_in_order_when_the
     ]
     assert_account_balances(7)
     until(lambda: api.outcomes(event()) == ["repeated"], "it still goes to the spool")
+
+
+def test_what_a_web_process_holds_is_said_in_its_heartbeat_and_makes_it_not_ready(api, monkeypatch):
+    api.post(event(component="before"))
+    assert health.check_web([]) == health.Check(True, "The web process answers, and stores what is sent to it.")
+
+    with database_away(monkeypatch) as bring_back:
+        api.post([event(), event()])
+        until(lambda: intake.intake().detail()["not_storing_seconds"])
+        here = health.check_web([])
+        process = WebProcess()
+        process.start()  # heartbeats are not refused here
+        try:
+            until(lambda: Heartbeat.objects.filter(process="web").exists())
+        finally:
+            process.stop()
+        said = Heartbeat.objects.get(process="web").detail
+        elsewhere = health.check_web([health.Beat("web", 14.0, {"spooled": 7}, "other:1")])
+        silent = health.check_web([health.Beat("web", 16.0, {"not_storing_seconds": 3600}, "other:1")])
+        bring_back()
+    assert (here.ok, "web process could not store events" in here.reason) == (False, True)
+    assert (said["spooled"], said["refusing"]) == (2, False)
+    assert said["not_storing_seconds"] > 0
+    assert not elsewhere.ok
+    assert "could not store events for 3600 s" not in silent.reason
+    until(lambda: health.check_web([]).ok, "the spool is not empty")
+    assert_account_balances(3)
+
+
+def test_what_another_web_process_holds_is_said_too():
+    backlog = health.Beat("web", 1.0, {"spooled": 1_200, "not_storing_seconds": 0.0}, "other:1")
+
+    assert health.check_web([backlog]).reason == (
+        "1,200 events wait in the spool of the web process; they are being stored in their order."
+    )
+
+
+def test_what_a_dead_process_left_in_its_spool_does_not_wait_for_a_request(api, monkeypatch):
+    assert api.outcomes(event(component="before")) == ["opened"]
+    with database_away(monkeypatch):
+        api.post([event(), event()])
+        intake.intake().stop()  # its files stay, and nobody holds them any more
+    intake.use(None)
+    assert RawEvent.objects.count() == 1
+
+    process = WebProcess()
+    process.start()
+    try:
+        until(lambda: RawEvent.objects.count() == 3)
+    finally:
+        process.stop()
+    assert_account_balances(3)
+
+
+def test_the_page_and_the_metrics_show_what_a_web_process_holds(committed_db):
+    heartbeat.beat("web", {"waiting": 3, "spooled": 40, "refusing": False, "not_storing_seconds": 0.0}, instance="h:1")
+    heartbeat.beat("trap_listener", {"waiting": 1, "spooled": 2}, instance="h:2")
+
+    page = signed_in(person("viewer")).get("/system/").content.decode()
+    scraped = Client().get("/metrics").content.decode()
+
+    assert "40 events wait in the spool of the web process" in page
+    assert "in memory 1, in the spool 2</td>" in page, "the account is of datagrams"
+    assert "<dt>In memory</dt><dd>4</dd>" in page
+    assert 'opsconductor_spool_events{process="web",instance="h:1"} 40' in scraped
+    assert 'opsconductor_queue_events{process="web",instance="h:1"} 3' in scraped
+    assert 'opsconductor_process_up{process="web"} 1' in scraped
 
 
 def test_a_process_that_has_not_seen_the_database_cannot(api, monkeypatch):
@@ -243,18 +320,9 @@ def test_what_a_killed_process_left_is_stored_without_waiting_for_a_request(api,
     dead.append([left])
     dead.close()
 
-    intake.resume()
+    intake.intake().start()
     until(lambda: RawEvent.objects.exists(), "it stays in the spool")
 
     assert RawEvent.objects.get().outcome == "opened"  # read with what is configured, not before that is known
     assert only_alert().occurrence_count == 1
     until(lambda: not list((settings.VAR_DIR / "spool").glob("*.spool")))
-
-
-def test_a_process_that_finds_nothing_left_begins_with_the_first_request(api):
-    keeps = Keeps()
-    made = replace_intake(durable=lambda: keeps)
-
-    intake.resume()
-
-    assert made._thread is None

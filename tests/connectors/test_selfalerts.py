@@ -264,6 +264,13 @@ def test_case_83_a_kernel_drop_raises_an_alert_and_ten_quiet_minutes_end_it(own)
     assert_account_balances(2)
 
 
+def test_what_other_programs_of_the_host_lost_raises_nothing(own):
+    for lost in (10, 5_000):
+        heartbeat.beat("trap_listener", {"waiting": 0, "spooled": 0, "host_dropped": lost}, instance="noc-1:1")
+        assert look(own) == 0
+    assert not raised().exists()
+
+
 def test_its_page_and_the_board_show_it(own):
     dropped(timedelta(0))
     look(own)
@@ -375,7 +382,7 @@ def test_one_that_could_not_be_applied_is_finished_by_the_sweep(own):
     RawEvent.objects.update(outcome="pending", alert_id=None)
     IngestCount.objects.update(outcome="pending")
 
-    assert sweep.sweep_pending(own._ingest, own.snapshot, datetime.now(UTC) + timedelta(minutes=1)) == 1
+    assert sweep.sweep_pending(own._ingest, own.snapshot, datetime.now(UTC) + timedelta(minutes=1)).events == 1
 
     assert raised().get().alert_type == "kernel_drops"
     assert_account_balances(1)

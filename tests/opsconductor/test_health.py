@@ -67,6 +67,7 @@ def test_ready_when_everything_answers(whole_system):
         "database",
         "cache",
         "encryption_keys",
+        "web",
         "worker",
         "beat",
         "dispatcher",
@@ -223,3 +224,5 @@ def test_a_listener_that_cannot_store_is_not_ready():
 
     assert check_process("trap_listener", [beat]).ok is False
     assert "12 s" in check_process("trap_listener", [beat]).reason
+    beat = Beat("trap_listener", 1.0, {"bound": ["127.0.0.1:1162"], "not_storing_seconds": 0.0, "spooled": 3})
+    assert "3 events wait in the spool of the trap listener" in check_process("trap_listener", [beat]).reason

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -17,7 +18,7 @@ from django.test import Client
 from django.utils import timezone
 
 from alerts.choices import Status
-from connectors import account, journal
+from connectors import account, journal, retention
 from connectors.models import IngestCount, SocketCount
 from opsconductor import db, heartbeat, metrics
 from opsconductor.models import Heartbeat
@@ -99,11 +100,13 @@ def test_it_says_what_the_account_says(counted):
     SocketCount.objects.create(
         minute=timezone.now(), instance="h:1", address="[::]:162", received=3 * 14 + 3 + 6, dropped=1
     )
-    heartbeat.beat("trap_listener", {"waiting": 6, "spooled": 0}, instance="h:1")
+    heartbeat.beat("trap_listener", {"waiting": 6, "spooled": 0, "host_dropped": 77}, instance="h:1")
+    heartbeat.beat("web", {"waiting": 50, "spooled": 60}, instance="h:2")  # no datagrams
 
     found = scrape()
 
     assert value(found, "opsconductor_up") == 1
+    assert value(found, "opsconductor_host_udp_dropped_datagrams_total", host="h") == 77
     assert events(found, "opened") == 1_030
     assert events(found, "rejected", "community") == 12
     assert events(found, "rejected", way="event") == 2
@@ -137,6 +140,27 @@ def test_a_counter_never_falls_when_events_are_moved_to_another_bucket(counted):
     found = scrape()
     assert (events(found, "unmapped"), events(found, "opened")) == (13, 13)
     assert value(found, "opsconductor_account_difference_datagrams") == -13, "what is real is not touched"
+    metrics.forget()  # another web process, or this one after a restart
+    found = scrape()
+    assert (events(found, "unmapped"), events(found, "opened")) == (13, 13)
+
+
+def test_counts_that_are_folded_keep_what_was_moved(counted):
+    """As a replay of last month does it, and retention afterwards."""
+    old = timedelta(days=40)
+    add(5, "unmapped", ago=old)
+    add(-3, "unmapped", ago=old)
+    add(3, "opened", ago=old)
+    found = scrape()
+    assert (events(found, "unmapped"), events(found, "opened")) == (5, 3)
+
+    retention.step(partial(db.connect, application="test"), SECONDS, journal_days=30, alert_days=90)
+
+    assert set(IngestCount.objects.values_list("minute", flat=True)) == {account.EPOCH}
+    metrics.forget()
+    found = scrape()
+    assert (events(found, "unmapped"), events(found, "opened")) == (5, 3)
+    assert value(found, "opsconductor_account_difference_datagrams") == -5
 
 
 def test_open_alerts_are_there_also_when_there_are_none(committed_db):

@@ -1,0 +1,13 @@
+"""What daphne serves: the application, in a process that looks after its spool and says that it lives.
+
+Importing this starts it. Who only wants the application takes it from opsconductor.asgi.
+"""
+
+from opsconductor.asgi import application
+
+# Importable only when Django is set up.
+from connectors.webprocess import WebProcess  # isort: skip
+
+__all__ = ["application"]
+
+WebProcess().start()
