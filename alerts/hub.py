@@ -61,6 +61,7 @@ class Client:
         self.shown: set[UUID] = set()
         self.tells_shown = False
         self.can_act = False
+        self.reloaded = False  # told to load its page again; its next subscription is of that page
         self.seq = 0  # everything up to here has been sent
         self.newest_seq = 0
         self._pending: dict[UUID, dict[str, Any]] = {}
@@ -91,6 +92,7 @@ class Client:
     def reload(self) -> None:
         """Too much to send one by one; silence until it subscribes anew."""
         self.query = None
+        self.reloaded = True
         self.forget()
         self.tell({"type": "reload"})
 
@@ -301,7 +303,13 @@ class Hub:
                     watchers={client: client.watcher for client in clients},
                     audiences=audiences,
                     newcomers={
-                        client: Newcomer(client.query.key(client.watcher.user), since, frozenset(client.shown))
+                        client: Newcomer(
+                            client.query.key(client.watcher.user),
+                            since,
+                            frozenset(client.shown),
+                            abridged=client.format == "html",
+                            reloaded=client.reloaded,
+                        )
                         for client, since in newcomers.items()
                         if client.query is not None
                     },
@@ -338,6 +346,7 @@ class Hub:
                 if caught is None:
                     client.reload()
                     continue
+                client.reloaded = False
                 client.newest_seq = client.seq = look.cursor
                 client.tell({"type": "subscribed", "seq": look.cursor})
                 client.offer(caught, matched, look.counts, look.cursor)

@@ -15,7 +15,7 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from alerts.hub import Client
 
 HISTORY_LIMIT = 2000  # rows a look reads; the rest is for the next one
-CATCH_UP_LIMIT = 300  # alerts; a page that missed more is cheaper to load again
+CATCH_UP_LIMIT = 300  # alerts; more than a page shows
+ABRIDGED_LIMIT = 20_000  # rows of history; a page that missed more is cheaper to load again
 JUST_NOW_SECONDS = 15.0  # between a page and its subscription; a report of that time is sent again
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
@@ -64,11 +65,14 @@ class Audience:
 
 @dataclass(frozen=True)
 class Newcomer:
-    """A fresh subscription; `since` is the last sequence its page knows, None: it wants only what comes."""
+    """A fresh subscription; `since` is the last sequence its page knows, None: it wants only what comes. `abridged`: it
+    wants no more than a page shows. `reloaded`: its page was loaded again just now, because it had missed too much."""
 
     key: Hashable
     since: int | None
     shown: frozenset[UUID] = frozenset()
+    abridged: bool = False
+    reloaded: bool = False
 
 
 @dataclass
@@ -133,7 +137,7 @@ class Reader:
         """1 history, 2 what newcomers missed, 3 repeats, 4 rights, 5 filters, 6 alerts and rows, 7 counts."""
         before = self.cursor if self.cursor is not None else queries.latest_sequence()
         cursor, actions = _history(before)
-        missed = {client: _missed(newcomer.since, cursor) for client, newcomer in newcomers.items()}
+        missed = {client: _missed(newcomer, audiences[newcomer.key], cursor) for client, newcomer in newcomers.items()}
         seen = self._repeated({pk for a in audiences.values() for pk in a.shown}) if read_repeats else {}
         repeated = {pk for pk, (_, changed) in seen.items() if changed} - set(actions)
         wanted = {*actions, *repeated, *(pk for found in missed.values() for pk in found or ())}
@@ -187,27 +191,42 @@ def _history(after: int) -> tuple[int, dict[UUID, set[str]]]:
     rows = list(
         AlertHistory.objects.filter(pk__gt=after).order_by("pk").values_list("pk", "alert_id", "action")[:HISTORY_LIMIT]
     )
-    actions: dict[UUID, set[str]] = {}
-    for _, alert_id, action in rows:
-        done = actions.pop(alert_id, set())
-        done.add(action)
-        actions[alert_id] = done
-    return (rows[-1][0] if rows else after), actions
+    return (rows[-1][0] if rows else after), _actions((alert_id, action) for _, alert_id, action in rows)
 
 
-def _missed(since: int | None, cursor: int) -> dict[UUID, set[str]] | None:
-    """What was done to each alert after `since`, up to the cursor; None when that is too much to send one by one."""
+def _missed(newcomer: Newcomer, audience: Audience, cursor: int) -> dict[UUID, set[str]] | None:
+    """What was done to each alert since, up to the cursor; None when that is too much to send one by one."""
+    since = newcomer.since
     if since is None or since >= cursor:
         return {}
+    history = AlertHistory.objects.filter(pk__gt=since, pk__lte=cursor).order_by("pk")
+    rows = list(history.values_list("alert_id", "action")[: HISTORY_LIMIT + 1])
+    actions = _actions(rows)
+    if len(rows) <= HISTORY_LIMIT and len(actions) <= CATCH_UP_LIMIT:
+        return actions
+    # In a flood so much happens while a page is on its way that to load it again would never end.
+    if newcomer.abridged and (newcomer.reloaded or cursor - since <= ABRIDGED_LIMIT):
+        return _abridged(history, newcomer, audience)
+    return None
+
+
+def _abridged(history: QuerySet[AlertHistory], newcomer: Newcomer, audience: Audience) -> dict[UUID, set[str]]:
+    """What was done to the alerts a page shows, and to the newest ones it should: all that it has room for."""
+    changed = Alert.objects.filter(pk__in=history.order_by().values("alert_id"))
+    filterset = audience.query.filterset(changed, audience.user)
+    newest = filterset.qs.order_by("-occurred_at", "-id") if filterset.is_valid() else Alert.objects.none()
+    wanted = {*newest.values_list("pk", flat=True)[:CATCH_UP_LIMIT], *newcomer.shown}
+    return _actions(history.filter(alert_id__in=wanted).values_list("alert_id", "action"))
+
+
+def _actions(rows: Iterable[tuple[UUID, str]]) -> dict[UUID, set[str]]:
+    """What was done to each alert, in the order of the last thing done; from rows of the history in their order."""
     actions: dict[UUID, set[str]] = {}
-    rows = AlertHistory.objects.filter(pk__gt=since, pk__lte=cursor).order_by("pk")
-    for alert_id, action in rows.values_list("alert_id", "action")[: HISTORY_LIMIT + 1]:
+    for alert_id, action in rows:
         done = actions.pop(alert_id, set())
         done.add(action)
         actions[alert_id] = done
-    number = sum(len(done) for done in actions.values())
-    too_long = number > HISTORY_LIMIT or len(actions) > CATCH_UP_LIMIT
-    return None if too_long else actions
+    return actions
 
 
 def _rights(watchers: Mapping[Client, Watcher]) -> dict[Client, Rights]:

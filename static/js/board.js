@@ -131,6 +131,12 @@ document.addEventListener("keydown", (event) => {
       else waiting.set(change.id, change.html);
     }
     more += message.more || 0;
+    // A reader who stays at a row in a flood: what a page has no room for is only counted.
+    for (const id of waiting.keys()) {
+      if (waiting.size <= MAX_ROWS) break;
+      waiting.delete(id);
+      more += 1;
+    }
     if (here && waiting.size && !readerIsElsewhere()) {
       for (const html of waiting.values()) insert(html);
       waiting.clear();

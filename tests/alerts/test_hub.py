@@ -391,11 +391,47 @@ async def test_nothing_missed_means_nothing_sent():
 async def test_who_missed_too_much_is_told_to_load_the_page_again():
     await raised(livelook.CATCH_UP_LIMIT + 1)
     async with connected() as socket:
-        await socket.send_json_to({"type": "subscribe", "since": 0})
+        await socket.send_json_to({"type": "subscribe", "format": "json", "since": 0})
 
         await socket.receive("reload")
         await raised()
         assert await socket.nothing()
+
+
+async def test_a_page_that_missed_much_in_a_flood_is_sent_what_it_has_room_for(monkeypatch):
+    """It is a second old, and another one would miss as much: to be told to load again would never end."""
+    monkeypatch.setattr(livelook, "CATCH_UP_LIMIT", 5)
+    shown, gone = await raised(2)
+    since = await in_db(queries.latest_sequence)()
+    (quiet,) = await raised(1, device_name="quiet-1")
+    flood = await raised(40, device_name="flood-1")
+    await acted("acknowledge", shown)
+    await acted("resolve", gone)
+    async with connected() as socket:
+        await socket.subscribe(since=since, shown=[str(shown.pk), str(gone.pk)])
+
+        changes = (await socket.receive())["changes"]
+
+        assert {c["id"] for c in changes} == {str(a.pk) for a in (shown, gone, *flood[-5:])}
+        assert {c["event"] for c in changes if c["id"] == str(gone.pk)} == {"alert_resolved"}
+        assert all(c["html"] for c in changes if c["id"] != str(gone.pk))
+        assert await socket.nothing()
+        await socket.subscribe(filter="?device_name=quiet", since=since, shown=[])
+        assert [c["id"] for c in (await socket.receive())["changes"]] == [str(quiet.pk)]
+
+
+async def test_a_page_that_was_loaded_again_is_not_told_so_twice(monkeypatch):
+    monkeypatch.setattr(livelook, "CATCH_UP_LIMIT", 5)
+    monkeypatch.setattr(livelook, "ABRIDGED_LIMIT", 10)
+    flood = await raised(20)
+    async with connected() as socket:
+        await socket.send_json_to({"type": "subscribe", "since": 0})
+        await socket.receive("reload")
+        await socket.subscribe(since=0)
+
+        assert {c["id"] for c in (await socket.receive())["changes"]} == {str(a.pk) for a in flood[-5:]}
+        await socket.send_json_to({"type": "subscribe", "since": 0})
+        await socket.receive("reload")  # that page is an old one again
 
 
 async def test_the_sequence_of_a_message_covers_only_what_was_sent(monkeypatch):

@@ -131,6 +131,24 @@ def test_while_the_reader_is_at_a_row_arrivals_wait_above(open_page, operator):
     assert not page.locator("#arrivals").is_visible()
 
 
+def test_what_a_page_has_no_room_for_is_counted_while_the_reader_is_at_a_row(open_page, operator):
+    first = AlertFactory(title="first")
+    page = open_page("/alerts/", operator)
+    live(page)
+    page.keyboard.press("j")
+    for _ in range(5):
+        for alert in AlertFactory.create_batch(60, occurred_at=timezone.now()):
+            AlertHistory.objects.create(alert=alert, action="opened", new_status=alert.status)
+        doorbell.ring()
+
+    page.get_by_role("button", name="300 new. Show").wait_for()
+    assert titles(page) == ["first"]
+    with page.expect_response(re.compile("/alerts/$")):  # more than a page holds: it is fetched anew
+        page.keyboard.press(".")
+    until(lambda: len(titles(page)) == 50)
+    assert not row(page, first).count()
+
+
 def test_on_an_older_page_arrivals_are_announced_and_lead_to_the_first(open_page, operator):
     now = timezone.now()
     for number in range(60):
