@@ -45,6 +45,19 @@ IS_DATAGRAM = r"(source = '' OR source = 'other' OR source ~ '^[0-9A-Fa-f.:]*[.:
 WAY = f"CASE WHEN {IS_DATAGRAM} THEN 'datagram' WHEN source = '{OWN}' THEN 'own' ELSE 'event' END"
 
 
+# What is refused of events that come by HTTP; any other reason is the name of the field at fault.
+EVENT_REASONS = {
+    "": "refused",
+    "event": "no object, or a field nobody knows",
+    "rate": "above the rate of its key",
+    "overflow": "too many were waiting",
+    "unavailable": "nothing could store it, which its sender was told",
+    "malformed": "no JSON",
+    "too_large": "request too large",
+    "too_many": "too many in one request",
+}
+
+
 class Period(NamedTuple):
     key: str
     label: str
@@ -198,7 +211,10 @@ class Source:
 
     @property
     def reasons(self) -> list[tuple[str, int]]:
-        return [(describe(reason), count) for reason, count in self.refused.most_common() if count]
+        named = self.refused.most_common()
+        if not is_datagram(self.address):
+            return [(EVENT_REASONS.get(reason, f"field {reason}"), count) for reason, count in named if count]
+        return [(describe(reason), count) for reason, count in named if count]
 
 
 @dataclass

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from enum import Enum
+from pathlib import Path
 
 import psycopg
 
@@ -61,6 +62,7 @@ class Durable:
         self._refusing = False
         self._next_try = 0.0
         self._in_use = False
+        self._storing: Path | None = None  # the file
         self._events = 0  # for other threads: the spool's own count is this thread's
 
     def adopt(self) -> int:
@@ -157,7 +159,9 @@ class Durable:
         spool, path = self._spool.next_of() or (None, None)
         row = self._ingest.ask("SELECT position FROM connectors_spoolprogress WHERE spool = %s", (spool,))
         self._spool.go_to(row[0] if row else None)
-        log.info("Storing what waits in %s.", path)
+        if path != self._storing:  # said once, however often the database goes away meanwhile
+            log.info("Storing what waits in %s.", path)
+        self._storing = path
 
     def _put(self, items: Sequence[Item], extra: Counter[journal.Bucket] | None, xid: str | None) -> None:
         if not items and not extra:

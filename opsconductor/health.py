@@ -126,13 +126,18 @@ def check_database() -> dict[str, Check]:
         with db.connect(application="opsconductor health") as connection:
             beats = [Beat(*row) for row in connection.execute(heartbeats)]
             row = connection.execute("SELECT token FROM opsconductor_keycheck WHERE id = 1").fetchone()
+            read_only = connection.execute("SELECT current_setting('transaction_read_only')::boolean").fetchone()
     except psycopg.errors.UndefinedTable:
         return database_away(Check(False, "The database has no tables yet. Run manage.py migrate."))
     except psycopg.Error as error:
         log.warning("The database is not ready: %s", error)  # its text may name hosts and users: for the log only
         return database_away(Check(False, "The database does not answer."))
+    writable = not (read_only and read_only[0])
     return {
-        "database": Check(True, "The database answers."),
+        "database": Check(
+            writable,
+            "The database answers." if writable else "The database is read-only: it answers and stores nothing.",
+        ),
         "encryption_keys": check_keys(row[0] if row else None),
         WEB: check_web(beats),
         **{process: check_process(process, beats) for process in PROCESSES},

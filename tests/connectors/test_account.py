@@ -329,6 +329,19 @@ def test_the_page_shows_the_account_to_every_viewer(committed_db):
     assert "no-store" in answer["Cache-Control"]
 
 
+def test_the_page_names_why_events_of_other_ways_were_refused(committed_db):
+    for reason, number in (("rate", 4_000), ("device_ip", 2), ("unavailable", 1)):
+        IngestCount.objects.create(
+            minute=timezone.now(), source="ops_ab12cd34", outcome="rejected", reason=reason, count=number
+        )
+
+    page = text(signed_in(person("viewer")).get("/system/").content.decode())
+
+    assert "Above the rate of its key 4,000" in page
+    assert "Field device_ip 2" in page
+    assert "Nothing could store it, which its sender was told 1" in page
+
+
 def test_the_page_shows_what_each_host_dropped_in_all(committed_db):
     heartbeat.beat("trap_listener", {"host_dropped": 1_234}, instance="noc-1:4711")
     heartbeat.beat("trap_listener", {"host_dropped": 1_235}, instance="noc-1:4712")

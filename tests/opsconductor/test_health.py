@@ -15,7 +15,7 @@ from django.db import connections
 from django.test import Client
 from django.utils import timezone
 
-from opsconductor import crypto, health
+from opsconductor import crypto, db, health
 from opsconductor.health import Beat, check_keys, check_process
 from opsconductor.models import Heartbeat
 from tests.patience import SECONDS
@@ -175,6 +175,18 @@ def test_a_database_that_is_away_is_said_without_its_address(monkeypatch, how):
     assert "not answer" in body["checks"]["database"]["reason"]
     assert "127.0.0.1" not in json.dumps(body)
     assert "hunter2" not in json.dumps(body)
+
+
+def test_a_database_that_is_read_only_is_not_ready(whole_system, monkeypatch):
+    connect = db.connect
+    monkeypatch.setattr(
+        db, "connect", lambda **options: connect(**options, settings={"default_transaction_read_only": "on"})
+    )
+
+    status, body = ready()
+
+    assert status == 503
+    assert bad(body) == {"database": "The database is read-only: it answers and stores nothing."}
 
 
 def test_a_database_without_tables(monkeypatch, django_db_setup):
