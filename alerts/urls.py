@@ -1,12 +1,13 @@
 from django.urls import path
 
-from alerts import views
+from alerts import views, views_windows
 
 app_name = "alerts"
 
 urlpatterns = [
     path("alerts/", views.board, name="board"),
     path("alerts/<uuid:pk>/", views.detail, name="detail"),
+    path("alerts/<uuid:pk>/silence/", views_windows.silence, name="silence"),
     *(
         path(f"alerts/<uuid:pk>/{action}/", views.act, {"action": action}, name=action)
         for action in ("acknowledge", "unacknowledge", "resolve", "note")

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.cache import patch_cache_control
 from django.views.decorators.http import require_POST, require_safe
 
-from alerts import actions, boardview, queries
+from alerts import actions, boardview, queries, silences
 from alerts.columns import COLUMNS
 from alerts.detailview import DetailView
 from alerts.models import Alert
@@ -136,6 +136,9 @@ def _detail(request: HttpRequest, pk: UUID, *, done: str = "", error: str = "", 
     context = {
         "view": DetailView.of(alert),
         "can_act": request.user.has_perm(ACT),
+        "can_silence": request.user.has_perm("alerts.add_maintenancewindow"),
+        "silences": silences.of(alert),
+        "silence_for": silences.SPANS,
         "done": done,
         "error": error,
     }

@@ -19,6 +19,7 @@ class Link:
 PLACES = (
     ("Alerts", "alerts:board", "alerts.view_alert"),
     ("Devices", "admin:dependencies_device_changelist", "dependencies.view_device"),
+    ("Maintenance", "maintenance:overview", "alerts.view_maintenancewindow"),
     ("Connectors", "admin:connectors_connector_changelist", "connectors.view_connector"),
     ("Mappings", "admin:connectors_oidmapping_changelist", "connectors.view_oidmapping"),
     ("Unmapped", "mappings:unmapped", "connectors.view_oidmapping"),

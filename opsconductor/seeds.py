@@ -36,7 +36,12 @@ VIEWED_BY_ALL = ("alerts", "dependencies")
 # Group -> permission codenames beside viewing; admin gets everything of our apps.
 ROLES: dict[str, tuple[str, ...]] = {
     "viewer": (),
-    "operator": ("act_on_alert",),
+    "operator": (
+        "act_on_alert",
+        "add_maintenancewindow",
+        "change_maintenancewindow",
+        "delete_maintenancewindow",
+    ),
     "service": ("add_rawevent",),  # send events
     "admin": (),
 }

@@ -19,6 +19,7 @@ router.register("dependencies", DependencyViewSet)
 urlpatterns = [
     path("", RedirectView.as_view(url="/alerts/")),
     path("", include("alerts.urls")),
+    path("maintenance/", include("alerts.window_urls")),
     path("mappings/", include("connectors.urls")),
     path("traps/", include("connectors.trap_urls")),
     path("system/", include("connectors.system_urls")),

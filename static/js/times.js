@@ -36,6 +36,7 @@ const Times = (() => {
   };
   const localise = (root = document) => {
     for (const element of root.querySelectorAll("[data-zone]")) element.textContent = zone;
+    for (const field of root.querySelectorAll("input[data-zone-value]")) field.value = zone;
     for (const time of root.querySelectorAll("time[data-exact]:not([data-local])")) {
       time.dataset.local = "1";
       time.title = time.textContent;
