@@ -12,7 +12,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from alerts.models import Alert
+from alerts.window_admin import MaintenanceWindowAdmin
 from opsconductor.modeladmin import ReadOnlyAdmin
+
+__all__ = ["AlertAdmin", "MaintenanceWindowAdmin"]
 
 
 @admin.register(Alert)

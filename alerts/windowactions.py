@@ -34,7 +34,7 @@ def create(data: Mapping[str, Any], *, by: User) -> MaintenanceWindow:
     """`data`: columns by name. Raises ValidationError with a sentence by column."""
     window = MaintenanceWindow(**{name: data[name] for name in WRITTEN if name in data}, created_by=by)
     check(window)
-    with _reach():
+    with reach():
         window.save()
         _log(by, window, ADDITION, "Planned.")
     return window
@@ -42,7 +42,7 @@ def create(data: Mapping[str, Any], *, by: User) -> MaintenanceWindow:
 
 def change(pk: int, data: Mapping[str, Any], *, by: User) -> MaintenanceWindow:
     """Sets what `data` names. New times open a window again that was ended. Raises DoesNotExist, ValidationError."""
-    with _reach():
+    with reach():
         window = MaintenanceWindow.objects.get(pk=pk)
         changed = [name for name in WRITTEN if name in data and getattr(window, name) != data[name]]
         for name in changed:
@@ -68,7 +68,7 @@ def check(window: MaintenanceWindow) -> None:
 def end(pk: int, *, by: User) -> MaintenanceWindow:
     """Ends what runs now: of a recurring window this occurrence. Raises DoesNotExist, ActionNotAllowed."""
     now = timezone.now()
-    with _reach():
+    with reach():
         window, _ = _running(pk, "end", now)
         window.closed_at = now
         window.save(update_fields=["closed_at", "updated_at"])
@@ -83,7 +83,7 @@ def extend(pk: int, *, by: User, minutes: int | None = None, until: datetime | N
     Raises DoesNotExist, ActionNotAllowed.
     """
     now = timezone.now()
-    with _reach():
+    with reach():
         window, found = _running(pk, "extend", now)
         assert found.current is not None
         if until is None:
@@ -111,7 +111,7 @@ def extend(pk: int, *, by: User, minutes: int | None = None, until: datetime | N
 
 def delete(pk: int, *, by: User) -> str:
     """Answers its name. Raises DoesNotExist."""
-    with _reach():
+    with reach():
         window = MaintenanceWindow.objects.get(pk=pk)
         _log(by, window, DELETION, "Deleted.")
         window.delete()
@@ -119,7 +119,8 @@ def delete(pk: int, *, by: User) -> str:
 
 
 @contextmanager
-def _reach() -> Iterator[None]:
+def reach() -> Iterator[None]:
+    """For edits; also before deleting, which touches suppressions that the engine writes under it."""
     with transaction.atomic():
         with connection.cursor() as cur:
             locks.lock_reach(cur, exclusive=True)

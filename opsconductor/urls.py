@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 
 from alerts.api import AlertViewSet
 from dependencies.api import DependencyViewSet, DeviceViewSet
+from alerts.api_windows import MaintenanceWindowViewSet
 from opsconductor import health
 from opsconductor.api_docs import SchemaView, docs
 from opsconductor.router import Router, not_found
@@ -15,6 +16,7 @@ router = Router()
 router.register("alerts", AlertViewSet)
 router.register("devices", DeviceViewSet)
 router.register("dependencies", DependencyViewSet)
+router.register("maintenance-windows", MaintenanceWindowViewSet)
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/alerts/")),

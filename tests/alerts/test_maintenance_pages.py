@@ -451,3 +451,50 @@ def test_what_has_ended_cannot_be_silenced_and_a_viewer_silences_nothing(operato
 
 def test_the_header_leads_there(operator):
     assert '<a href="/maintenance/"' in text(operator.get("/alerts/"))
+
+
+# --- admin ---
+
+ADMIN = "/admin/alerts/maintenancewindow/"
+IN_ADMIN = {
+    "kind": "maintenance",
+    "name": "From the admin",
+    "reason": "",
+    "matchers": '{"sites": ["Hamburg"]}',
+    "starts_at_0": "2027-03-01",
+    "starts_at_1": "21:00:00",
+    "ends_at_0": "2027-03-02",
+    "ends_at_1": "01:00:00",
+    "rrule": "FREQ=DAILY",
+    "time_zone": "Europe/Berlin",
+    "enabled": "on",
+    "closed_at_0": "",
+    "closed_at_1": "",
+}
+
+
+def test_the_admin_checks_like_everybody_else_and_says_who_planned():
+    admin = signed_in(person("admin"))
+    for field, value, sentence in (
+        ("rrule", "FREQ=SECONDLY", "FREQ must be one of"),
+        ("matchers", '{"sites": []}', "would match nothing"),
+        ("time_zone", "Nowhere/At_all", "is not a time zone"),
+        ("ends_at_0", "2027-03-01", "ends before it starts"),
+    ):
+        answer = admin.post(f"{ADMIN}add/", IN_ADMIN | {field: value})
+        assert sentence in text(answer), field
+    assert not MaintenanceWindow.objects.exists()
+    admin.post(f"{ADMIN}add/", IN_ADMIN)
+    row = MaintenanceWindow.objects.get()
+    assert (row.name, row.created_by.username, row.matchers) == ("From the admin", "admin", {"sites": ["Hamburg"]})
+    assert "every day" in text(admin.get(ADMIN))
+
+
+def test_the_admin_deletes_one_and_many():
+    admin = signed_in(person("admin"))
+    first, second, third = window(), window(), window()
+    admin.post(f"{ADMIN}{first.pk}/delete/", {"post": "yes"})
+    assert not MaintenanceWindow.objects.filter(pk=first.pk).exists()
+    chosen = {"action": "delete_selected", "_selected_action": [second.pk, third.pk], "post": "yes"}
+    admin.post(ADMIN, chosen)
+    assert not MaintenanceWindow.objects.exists()

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.django_db
 SECRET = "c0mmunity-nobody-may-see"
 OURS = (
     "alerts/alert",
+    "alerts/maintenancewindow",
     "connectors/connector",
     "connectors/mibobject",
     "connectors/oidmapping",
@@ -34,7 +35,8 @@ OURS = (
     "dependencies/device",
     "opsconductor/apikey",
 )
-ADDED = ("connectors/connector", "connectors/mibobject", "connectors/oidmapping", "connectors/snmpcredential",
+ADDED = ("alerts/maintenancewindow",
+         "connectors/connector", "connectors/mibobject", "connectors/oidmapping", "connectors/snmpcredential",
          "connectors/snmpengine", "connectors/snmpuser", "dependencies/device", "opsconductor/apikey")  # fmt: skip
 
 
