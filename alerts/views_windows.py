@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
-from alerts import repeats, silences, windowactions, windowforms, windowrows, windowview
+from alerts import repeats, silences, views, windowactions, windowforms, windowrows, windowview
 from alerts.models import Alert, MaintenanceWindow
 from alerts.recurrence import instant
 from alerts.windowforms import WindowForm
@@ -234,7 +234,7 @@ def _by_how_much(request: HttpRequest, pk: int) -> dict[str, Any]:
     if minutes.isdecimal() and 0 < int(minutes[:8]) <= 525_600:
         return {"minutes": int(minutes)}
     window = MaintenanceWindow.objects.filter(pk=pk).first()
-    found = windowforms._wall(until)
+    found = windowforms.wall_time(until)
     if window is None or found is None or not 2000 <= found.year < 2200:
         raise ActionNotAllowed("Give the new end, for example 2026-11-28T23:30.", action="extend", status="")
     return {"until": instant(found, zone_named(window.time_zone))}
@@ -275,8 +275,6 @@ def delete(request: HttpRequest, pk: int) -> HttpResponseBase:
 @portal_page("alerts.view_alert")
 def silence(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Quick silence from the page of an alert, which answers."""
-    from alerts import views
-
     user: Any = request.user
     if not user.has_perm(ADD):
         return views._refused(request, pk, 403, "Your account may not silence alerts. Ask for the operator role.")
@@ -311,11 +309,7 @@ def _named(ids: Any) -> list[tuple[str, str]]:
 
 
 def _zones() -> list[str]:
-    import zoneinfo
-
-    return sorted(
-        zone for zone in zoneinfo.available_timezones() if "/" in zone and not zone.startswith(("Etc/", "posix"))
-    )
+    return sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith(("Etc/", "posix")))
 
 
 def _need(request: HttpRequest, permission: str, what: str) -> None:

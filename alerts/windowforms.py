@@ -57,7 +57,7 @@ class ChipsField(forms.Field):
         return list(value or [])
 
 
-def _wall(text: str) -> datetime | None:
+def wall_time(text: str) -> datetime | None:
     """Naive local time of a datetime-local field, to the minute; None when it is none."""
     try:
         found = datetime.fromisoformat(text.strip())
@@ -166,7 +166,7 @@ class WindowForm(forms.Form):
                 return stored
         if not text:
             return timezone.now().replace(microsecond=0)
-        found = _wall(text)
+        found = wall_time(text)
         if found is None or not 2000 <= found.year < 2200:
             self.add_error(name, f"“{text}” is not a time; write for example 2026-11-28T22:00.")
             return None

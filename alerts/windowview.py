@@ -228,7 +228,7 @@ def quiet_alerts(window: MaintenanceWindow) -> list[Row]:
 
 def suggestions(field: str, typed: str) -> list[tuple[str, str]]:
     """Value and label of what may be chosen for a matcher; `typed` narrows it. Unknown fields suggest nothing."""
-    word = re_last(typed)
+    word = _last_word(typed)
     if field in ("devices", "below"):
         devices = Device.objects.order_by("name", "ip")
         if word:
@@ -251,7 +251,7 @@ def suggestions(field: str, typed: str) -> list[tuple[str, str]]:
     return []
 
 
-def re_last(typed: str) -> str:
+def _last_word(typed: str) -> str:
     """What is being typed: after the last comma."""
     return typed.replace("\0", "").rpartition(",")[2].strip()[:100]
 

@@ -306,3 +306,36 @@ def test_check_names_the_field(changes, field):
 def test_check_lets_good_rows_pass(changes):
     assert check_window(good(**changes)) == {}
     assert windows(good(**changes))
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(["10.0.0.1", "10.0.0.0/8", "a*"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=6,
+)
+NAMES = st.sampled_from(["devices", "below", "sites", "categories", "alert_types", "alerts", "site", ""])
+RULES = st.lists(
+    st.sampled_from(
+        ["FREQ=DAILY", "FREQ=MINUTELY", "INTERVAL=0", "BYDAY=1MO", "BYHOUR=25", "COUNT=2", "X", "=", "UNTIL=1"]
+    ),
+    max_size=3,
+).map(";".join)
+
+
+@given(
+    st.dictionaries(NAMES, st.lists(st.sampled_from(["10.0.0.1", "a*", "*b", ""]), max_size=2) | ANYTHING, max_size=2)
+    | ANYTHING,
+    RULES | ANYTHING,
+    st.sampled_from(["UTC", "Europe/Berlin", "", "..", "a\0b", "Europe", None, 7]),
+    st.sampled_from([None, "soon", utc("2027-01-05 02:00"), utc("2027-01-04 22:01"), utc("2199-01-01 00:00")]),
+)
+@settings(max_examples=400, deadline=None)
+def test_what_passes_the_check_works_and_nothing_raises(matchers, rule, zone, ends_at):
+    given_row = row(matchers=matchers, rrule=rule, time_zone=zone, ends_at=ends_at)
+    errors = check_window(given_row)
+    assert all(isinstance(sentence, str) and sentence for sentence in errors.values())
+    found = windows(given_row)
+    if not errors:
+        assert found
+    found.next_change(utc("2027-01-01 00:00"))
+    found.matching(Subject(), utc("2027-01-04 23:00"))
