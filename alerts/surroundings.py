@@ -164,8 +164,8 @@ def _windows(cur: Cursor, known: Surroundings) -> dict[str, Any]:
     # Those that are over for good keep nothing quiet any more; recurring ones know themselves when they end.
     rows = _rows(
         cur,
-        "SELECT * FROM alerts_maintenancewindow WHERE enabled AND closed_at IS NULL "
-        "AND (rrule <> '' OR ends_at IS NULL OR ends_at > now() - interval '1 hour')",
+        "SELECT * FROM alerts_maintenancewindow WHERE enabled AND (rrule <> '' "
+        "OR closed_at IS NULL AND (ends_at IS NULL OR ends_at > now() - interval '1 hour'))",
     )
     for row in rows:
         if isinstance(row["matchers"], str):  # Django's connections hand JSON out as text
