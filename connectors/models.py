@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
-from alerts.choices import Category, Level, Outcome, Priority, Severity
+from alerts.choices import PRIORITY_MATRIX, Category, Level, Outcome, Priority, Severity
 from connectors.mapping_checks import check_row, check_title, is_alert_pattern, is_field
 from connectors.normalisation import DEFAULT_IDENTITY, FORMER_MAX, IDENTITY_FIELDS, in_order, wrong_fields
 from connectors.traps.identity import NETWORK_LISTS
@@ -738,3 +738,8 @@ class PriorityRule(models.Model):
 
     def __str__(self) -> str:
         return f"{self.connector_type or 'any'} {self.category or 'any'}: impact {self.impact}, urgency {self.urgency}"
+
+    @property
+    def gives(self) -> Priority:
+        """Its own priority, or the one impact and urgency amount to."""
+        return Priority(self.priority or PRIORITY_MATRIX[self.impact, self.urgency])

@@ -178,6 +178,8 @@ def for_outcome(outcome: str, reasons: set[str], asked_for: str) -> Remedy | Non
     if outcome == Outcome.DISABLED:
         if "connector" in reasons:
             return Remedy("Switch the connector on.", "Open connectors", _link("admin:connectors_connector_changelist"))
+        if reasons & {"severity_mapping", "category_mapping"}:
+            return Remedy("Switch the row of normalisation on.", "Open mappings", _link("mappings:overview"))
         return Remedy("Switch the mapping on, if it matters after all; it is linked below.")
     if outcome == Outcome.LATE:
         return Remedy("After a resolve by hand, a raise counts once the source sent a clear, or five minutes later.")

@@ -21,7 +21,7 @@ PLACES = (
     ("Devices", "admin:dependencies_device_changelist", "dependencies.view_device"),
     ("Maintenance", "maintenance:overview", "alerts.view_maintenancewindow"),
     ("Connectors", "admin:connectors_connector_changelist", "connectors.view_connector"),
-    ("Mappings", "admin:connectors_oidmapping_changelist", "connectors.view_oidmapping"),
+    ("Mappings", "mappings:overview", "connectors.view_oidmapping"),
     ("Unmapped", "mappings:unmapped", "connectors.view_oidmapping"),
     ("Traps", "traps:why", "connectors.view_rawevent"),
     ("System", "system:overview", "alerts.view_alert"),

@@ -184,6 +184,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "ENUM_NAME_OVERRIDES": {
         "SeverityEnum": ["clear", "info", "warning", "minor", "major", "critical"],
+        "CategoryEnum": "alerts.choices.Category",
         "LevelEnum": "alerts.choices.Level",
         "StatusEnum": "alerts.choices.Status",
     },

@@ -6,8 +6,9 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from alerts.api import AlertViewSet
-from dependencies.api import DependencyViewSet, DeviceViewSet
 from alerts.api_windows import MaintenanceWindowViewSet
+from connectors.api import MappingViewSet, OIDMappingViewSet
+from dependencies.api import DependencyViewSet, DeviceViewSet
 from opsconductor import health
 from opsconductor.api_docs import SchemaView, docs
 from opsconductor.router import Router, not_found
@@ -17,6 +18,8 @@ router.register("alerts", AlertViewSet)
 router.register("devices", DeviceViewSet)
 router.register("dependencies", DependencyViewSet)
 router.register("maintenance-windows", MaintenanceWindowViewSet)
+router.register("mappings", MappingViewSet, basename="mapping")
+router.register("oid-mappings", OIDMappingViewSet)
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/alerts/")),

@@ -30,7 +30,7 @@ class ConnectorAdmin(EnabledAdmin):
     prepopulated_fields = {"slug": ["name"]}
     fieldsets = [
         (None, {"fields": ["name", "slug", "type", "enabled"]}),
-        ("Configuration", {"fields": ["config", "identity_scope"]}),
+        ("Configuration", {"fields": ["config", "identity_scope", "trusted_for_time"]}),
         ("Health", {"fields": HEALTH}),
     ]
 

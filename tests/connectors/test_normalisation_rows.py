@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -38,7 +39,7 @@ from tests.patience import SECONDS
 @pytest.fixture
 def rows(committed_db):
     """What this test adds to the seeded rows goes with it, what it changes is put back."""
-    before = {model: list(model.objects.all()) for model in (SeverityMapping, CategoryMapping)}
+    before: dict[Any, list[Any]] = {m: list(m.objects.all()) for m in (SeverityMapping, CategoryMapping)}
     yield
     for model, kept in before.items():
         model.objects.all().delete()

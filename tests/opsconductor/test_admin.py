@@ -25,9 +25,14 @@ SECRET = "c0mmunity-nobody-may-see"
 OURS = (
     "alerts/alert",
     "alerts/maintenancewindow",
+    "connectors/alerttypetemplate",
+    "connectors/categorymapping",
     "connectors/connector",
+    "connectors/deduplicationrule",
     "connectors/mibobject",
     "connectors/oidmapping",
+    "connectors/priorityrule",
+    "connectors/severitymapping",
     "connectors/rawevent",
     "connectors/snmpcredential",
     "connectors/snmpengine",
@@ -35,9 +40,12 @@ OURS = (
     "dependencies/device",
     "opsconductor/apikey",
 )
-ADDED = ("alerts/maintenancewindow",
-         "connectors/connector", "connectors/mibobject", "connectors/oidmapping", "connectors/snmpcredential",
-         "connectors/snmpengine", "connectors/snmpuser", "dependencies/device", "opsconductor/apikey")  # fmt: skip
+ADDED = (
+    "alerts/maintenancewindow", "connectors/connector", "connectors/mibobject", "connectors/oidmapping",
+    "connectors/snmpcredential", "connectors/snmpengine", "connectors/snmpuser", "dependencies/device",
+    "opsconductor/apikey", "connectors/alerttypetemplate", "connectors/categorymapping",
+    "connectors/deduplicationrule", "connectors/priorityrule", "connectors/severitymapping",
+)  # fmt: skip
 
 
 @pytest.fixture

@@ -1,0 +1,245 @@
+"""/mappings/: what there is by connector type, and severity and category rows edited in place."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
+from django.utils.html import escape
+
+from alerts.choices import Category, Severity
+from connectors.models import (
+    AlertTypeTemplate,
+    CategoryMapping,
+    DeduplicationRule,
+    OIDMapping,
+    PriorityRule,
+    SeverityMapping,
+)
+from tests.access import person
+
+pytestmark = pytest.mark.django_db
+
+PAGE = "/mappings/"
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def engineer(client):
+    client.force_login(person("admin"))
+    return client
+
+
+@pytest.fixture
+def word():
+    return SeverityMapping.objects.create(connector_type="api", source_value="purple", target_severity=Severity.MAJOR)
+
+
+def line(html, name):
+    """The cells of one connector type, as text."""
+    table = html[html.index("types") :]
+    row = next(r for r in re.findall(r"<tr.*?</tr>", table, re.S) if f">{name}</a>" in r)
+    return [unescape(re.sub(r"<[^>]+>", "", cell)).strip() for cell in re.findall(r"<td.*?</td>", row, re.S)]
+
+
+def test_every_connector_type_with_what_it_has(engineer, word):
+    AlertTypeTemplate.objects.create(connector_type="api", pattern="a", template="x")
+    PriorityRule.objects.create(connector_type="api", impact="low", urgency="low")
+    DeduplicationRule.objects.create(connector_type="zabbix", fingerprint_fields=["source_alert_id", "device"])
+
+    html = engineer.get(PAGE).content.decode()
+
+    assert line(html, "api") == ["api Events API", "", "1", "", "1", "1", "as usual"]
+    assert line(html, "zabbix") == ["zabbix no connector", "", "", "", "", "", "device, source alert id"]
+    assert line(html, "any source")[2] == str(SeverityMapping.objects.filter(connector_type="").count())
+    assert line(html, "snmp_trap")[1] == str(OIDMapping.objects.count())
+
+
+def test_the_rows_of_a_type_and_nobody_elses(engineer, word):
+    CategoryMapping.objects.create(connector_type="api", source_value="vm_*", target_category=Category.COMPUTE)
+
+    html = engineer.get(PAGE, {"type": "api"}).content.decode()
+
+    assert "purple" in html
+    assert "vm_*" in html
+    assert "emergency" not in html
+    assert "emergency" in engineer.get(PAGE, {"type": "any"}).content.decode()
+    assert "purple" not in engineer.get(PAGE, {"type": "any"}).content.decode()
+    assert engineer.get(PAGE, {"type": "../x"}).status_code == 404
+
+
+def test_search_finds_values_fields_and_notes_and_a_long_list_says_that_it_is_cut(engineer):
+    SeverityMapping.objects.bulk_create(
+        SeverityMapping(connector_type="api", source_value=f"w{n:03}", target_severity=1, notes="odd" * (n == 250))
+        for n in range(251)
+    )
+
+    assert "200 of 251 rows" in engineer.get(PAGE, {"type": "api"}).content.decode()
+    html = engineer.get(PAGE, {"type": "api", "q": "ODD"}).content.decode()
+    assert "w250" in html
+    assert "w249" not in html
+    assert "Nothing matches “&lt;b&gt;”" in engineer.get(PAGE, {"type": "api", "q": "<b>"}).content.decode()
+
+
+def test_the_number_of_queries_does_not_grow_with_the_rows(engineer, django_assert_num_queries):
+    def fill(number):
+        for n in range(number):
+            SeverityMapping.objects.create(connector_type=f"t{number}", source_value=f"x{n}", target_severity=1)
+            AlertTypeTemplate.objects.create(pattern=f"p{number}-{n}", template="x")
+
+    fill(1)
+    with django_assert_num_queries(15):
+        engineer.get(PAGE)
+    fill(40)
+    with django_assert_num_queries(15):
+        engineer.get(PAGE)
+
+
+# --- editing ---
+
+
+@pytest.mark.parametrize("by_htmx", [True, False])
+def test_a_row_is_added(engineer, by_htmx):
+    given = {"type": "api", "source_field": "severity", "source_value": " Purple ", "target_severity": "4"}
+
+    answer = engineer.post(f"{PAGE}severity/add/", given, headers=HTMX if by_htmx else {})
+
+    added = SeverityMapping.objects.get(source_value="Purple")
+    assert (added.connector_type, added.target_severity, added.enabled) == ("api", 4, True)
+    assert LogEntry.objects.get().object_id == str(added.pk)
+    if by_htmx:
+        html = answer.content.decode()
+        assert html.startswith(f'<tr id="severity-{added.pk}"')
+        assert 'id="severity-new"' in html  # an empty one for the next
+        assert "Added: severity=Purple is major." in html
+        assert html.count("autofocus") == 1
+    else:
+        assert answer["Location"] == f"{PAGE}?type=api"
+
+
+@pytest.mark.parametrize("by_htmx", [True, False])
+def test_what_is_wrong_stands_at_its_field_and_what_was_typed_stays(engineer, word, by_htmx):
+    given = {"type": "api", "source_field": "severity", "source_value": "PURPLE", "target_severity": "9"}
+
+    answer = engineer.post(f"{PAGE}severity/add/", given, headers=HTMX if by_htmx else {})
+
+    html = answer.content.decode()
+    assert answer.status_code == (200 if by_htmx else 400)
+    assert "There is a row for this value already" in html
+    assert 'value="PURPLE"' in html
+    assert 'aria-describedby="severity-new-source_value-wrong"' in html
+    assert 'id="severity-new-target_severity-wrong"' in html
+    assert SeverityMapping.objects.filter(source_value__iexact="purple").count() == 1
+
+
+@pytest.mark.parametrize("by_htmx", [True, False])
+def test_a_row_is_changed(engineer, word, by_htmx):
+    headers = HTMX if by_htmx else {}
+    form = engineer.get(f"{PAGE}severity/{word.pk}/", headers=headers).content.decode()
+    assert 'value="purple"' in form
+    assert ("<html" in form) is not by_htmx
+
+    answer = engineer.post(
+        f"{PAGE}severity/{word.pk}/row/",
+        {"source_field": "metrics.state", "source_value": "3", "target_severity": "5"},
+        headers=headers,
+    )
+
+    word.refresh_from_db()
+    assert (word.source_field, word.source_value, word.target_severity, word.connector_type) == (
+        "metrics.state",
+        "3",
+        5,
+        "api",
+    )
+    if by_htmx:
+        assert answer.content.decode().startswith(f'<tr id="severity-{word.pk}"')
+    else:
+        assert answer.status_code == 302
+
+
+def test_a_change_that_is_wrong_is_refused_at_its_field(engineer, word):
+    given = {"source_field": "a b", "source_value": "", "target_severity": "5"}
+
+    html = engineer.post(f"{PAGE}severity/{word.pk}/row/", given, headers=HTMX).content.decode()
+    page = engineer.post(f"{PAGE}severity/{word.pk}/row/", given)
+
+    assert f'id="severity-{word.pk}-source_value-wrong"' in html
+    assert "Name a field of the source" in html
+    assert page.status_code == 400
+    assert f'id="severity-{word.pk}-source_value-wrong"' in page.content.decode()
+    word.refresh_from_db()
+    assert word.source_value == "purple"
+
+
+def test_leaving_the_form_gives_the_row_back(engineer, word):
+    html = engineer.get(f"{PAGE}severity/{word.pk}/row/", headers=HTMX).content.decode()
+
+    assert html.startswith(f'<tr id="severity-{word.pk}"')
+    assert '<input type="text"' not in html
+
+
+def test_a_row_is_switched_off_and_on_and_deleted(engineer, word):
+    html = engineer.post(f"{PAGE}severity/{word.pk}/switch/", headers=HTMX).content.decode()
+    word.refresh_from_db()
+    assert not word.enabled
+    assert "raises nothing" in html
+    assert "Switch on" in html
+
+    engineer.post(f"{PAGE}severity/{word.pk}/switch/")
+    word.refresh_from_db()
+    assert word.enabled
+
+    html = engineer.post(f"{PAGE}severity/{word.pk}/delete/", headers=HTMX).content.decode()
+    assert "<tr" not in html
+    assert "Deleted: severity=purple is major." in html
+    assert not SeverityMapping.objects.filter(pk=word.pk).exists()
+    assert engineer.post(f"{PAGE}severity/{word.pk}/delete/").status_code == 404
+
+
+def test_what_was_entered_is_text_and_never_markup(engineer):
+    nasty = '<img src=x onerror="alert(1)">'
+    SeverityMapping.objects.create(source_value=nasty, target_severity=1, notes=nasty)
+    AlertTypeTemplate.objects.create(pattern="x", template=nasty)
+
+    html = engineer.get(PAGE).content.decode()
+
+    assert nasty not in html
+    assert html.count(escape(nasty)) >= 3
+
+
+# --- who may ---
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator", "service"])
+def test_only_engineers_see_the_page(client, role):
+    client.force_login(person(role))
+
+    assert client.get(PAGE).status_code == 403
+    assert client.post(f"{PAGE}severity/add/").status_code == 403
+
+
+def test_who_may_only_look_has_no_buttons_and_is_refused(client, word):
+    user = person()
+    user.user_permissions.set(Permission.objects.filter(codename__in=["view_oidmapping", "view_severitymapping"]))
+    client.force_login(user)
+
+    html = client.get(PAGE, {"type": "api"}).content.decode()
+
+    assert "purple" in html
+    assert "/switch/" not in html
+    assert "severity-new" not in html
+    assert "/admin/" not in html
+    for path in (f"severity/{word.pk}/row/", f"severity/{word.pk}/switch/", f"severity/{word.pk}/delete/"):
+        assert client.post(PAGE + path).status_code == 403
+    assert SeverityMapping.objects.filter(pk=word.pk, enabled=True).exists()
+
+
+def test_other_methods_and_other_kinds_are_not_there(engineer, word):
+    assert engineer.get(f"{PAGE}severity/{word.pk}/delete/").status_code == 405
+    assert engineer.delete(f"{PAGE}severity/{word.pk}/row/").status_code == 405
+    assert engineer.get(f"{PAGE}colour/{word.pk}/").status_code == 404
+    assert engineer.get(f"{PAGE}severity/{10**20}/").status_code == 404
