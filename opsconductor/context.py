@@ -18,7 +18,7 @@ class Link:
 # label, route, permission that makes it useful; staff pages need staff besides.
 PLACES = (
     ("Alerts", "alerts:board", "alerts.view_alert"),
-    ("Devices", "admin:dependencies_device_changelist", "dependencies.view_device"),
+    ("Dependencies", "dependencies:overview", "dependencies.view_dependency"),
     ("Maintenance", "maintenance:overview", "alerts.view_maintenancewindow"),
     ("Connectors", "admin:connectors_connector_changelist", "connectors.view_connector"),
     ("Mappings", "mappings:overview", "connectors.view_oidmapping"),

@@ -25,6 +25,7 @@ urlpatterns = [
     path("", RedirectView.as_view(url="/alerts/")),
     path("", include("alerts.urls")),
     path("maintenance/", include("alerts.window_urls")),
+    path("dependencies/", include("dependencies.urls")),
     path("mappings/", include("connectors.urls")),
     path("traps/", include("connectors.trap_urls")),
     path("system/", include("connectors.system_urls")),

@@ -401,8 +401,8 @@ def test_navigation_shows_only_where_one_may_go():
         nav = page[page.index('<nav aria-label="Main"') : page.index("</nav>")]
         return re.findall(r">([^<]+)</a>", nav)
 
-    assert places("viewer") == ["Alerts", "Maintenance", "System"]
-    everything = ["Alerts", "Devices", "Maintenance", "Connectors", "Mappings", "Unmapped", "Traps", "System"]
+    assert places("viewer") == ["Alerts", "Dependencies", "Maintenance", "System"]
+    everything = ["Alerts", "Dependencies", "Maintenance", "Connectors", "Mappings", "Unmapped", "Traps", "System"]
     everything += ["Administration"]
     assert places("root") == everything
     assert Group.objects.filter(name="viewer").exists()
