@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("connectors", "0012_dead_letters"),
+        ("connectors", "0014_normalisation_texts"),
     ]
 
     operations = [
