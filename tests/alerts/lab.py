@@ -44,7 +44,7 @@ class Lab:
         self.line = line
         self.second = 0.0
         self.conn = db.connect(application="lab")
-        line.ingest.clock = self.now  # type: ignore[attr-defined]
+        line.ingest.clock = self.now
 
     def close(self) -> None:
         self.conn.close()

@@ -168,7 +168,11 @@ class Life:
         self._turn(end)
 
     def do_acknowledge(self, which: int, minutes: int | None) -> None:
-        self._act(which, lambda e, a: (self.lab.acknowledge(a, minutes), self.model.acknowledge(e, self._in(minutes))))
+        def both(episode: model.Episode, alert: Alert) -> None:
+            self.lab.acknowledge(alert, minutes)
+            self.model.acknowledge(episode, self._in(minutes))
+
+        self._act(which, both)
 
     def do_unacknowledge(self, which: int) -> None:
         def both(episode: model.Episode, alert: Alert) -> None:

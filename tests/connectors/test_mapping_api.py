@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -24,14 +25,14 @@ pytestmark = pytest.mark.django_db
 LIST = "/api/v1/mappings/"
 OIDS = "/api/v1/oid-mappings/"
 
-BODIES = {
+BODIES: dict[str, dict[str, Any]] = {
     "severity": {"source_value": "purple", "target_severity": "major"},
     "category": {"source_value": "vm_*", "target_category": "compute", "connector_type": "api"},
     "template": {"pattern": "disk_*", "template": "{{ device }}"},
     "dedup": {"connector_type": "zabbix", "fingerprint_fields": ["source_alert_id", "device"]},
     "priority": {"severity": "critical", "impact": "high", "urgency": "low", "priority": "P2"},
 }
-MODELS = {
+MODELS: dict[str, Any] = {
     "severity": SeverityMapping,
     "category": CategoryMapping,
     "template": AlertTypeTemplate,
