@@ -391,6 +391,8 @@ def reassess(
                     if not edited and st.is_raised:
                         kept.append(_releasing(reason, s, now))
                         changes.start(st.alert_id, kept[-1])
+                        if st.device_ip is not None:
+                            changes.verify.add(st.device_ip)
                 elif root.outage.alert_id != reason.root:
                     over = "another outage explains it now"
                 else:

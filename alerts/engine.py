@@ -350,7 +350,7 @@ def _open(event: NormalizedAlert, key: str, plan: Plan, alert_id: UUID) -> Episo
         opening=1,
         transitions=0,
         ttl_minutes=event.ttl_minutes,
-        expires_at=_expiry(event.t, event.ttl_minutes),
+        expires_at=expiry(event.t, event.ttl_minutes),
         last_raise_at=event.t,
         last_clear_at=None,
         last_occurrence_at=event.received_at,
@@ -375,7 +375,7 @@ def _repeat(event: NormalizedAlert, episode: Episode, plan: Plan, policy: Policy
         return  # counted, but what it says is older than what is shown
     episode.last_raise_at = max(episode.last_raise_at, event.t)
     if episode.ttl_minutes is not None:
-        episode.expires_at = _expiry(event.t, episode.ttl_minutes)
+        episode.expires_at = expiry(event.t, episode.ttl_minutes)
     if event.title != episode.title or event.message != episode.message:
         _show(event, episode)
     if event.severity != episode.severity:
@@ -416,7 +416,7 @@ def _reopen(event: NormalizedAlert, episode: Episode, plan: Plan, policy: Policy
     episode.last_raise_at = max(episode.last_raise_at, event.t)
     episode.last_occurrence_at = max(episode.last_occurrence_at, event.received_at)
     episode.ttl_minutes = event.ttl_minutes
-    episode.expires_at = _expiry(event.t, event.ttl_minutes)
+    episode.expires_at = expiry(event.t, event.ttl_minutes)
     if event.severity != episode.severity:
         changes["severity"] = [episode.severity, event.severity]
         if event.severity > episode.severity and episode.acknowledged and policy.severity_rise_drops_acknowledgement:
@@ -483,7 +483,7 @@ def _drop_acknowledgement(episode: Episode, changes: dict[str, list[Any]]) -> No
     episode.status = episode.derived()
 
 
-def _expiry(t: datetime, ttl_minutes: int | None) -> datetime | None:
+def expiry(t: datetime, ttl_minutes: int | None) -> datetime | None:
     return None if ttl_minutes is None else t + timedelta(minutes=ttl_minutes)
 
 

@@ -397,3 +397,16 @@ class Evaluation(models.Model):
 
     def __str__(self) -> str:
         return f"evaluated with {self.versions}"
+
+
+class VerificationRequest(models.Model):
+    """A device whose parent is back: a connector that can is to poll it now, so that its alerts need not wait.
+
+    Asked for in the transaction that released the alerts; pollers take them, and they are forgotten after a while.
+    """
+
+    device_ip = models.GenericIPAddressField(primary_key=True)
+    asked_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.device_ip} since {self.asked_at:%F %T}"

@@ -103,6 +103,9 @@ FROM unnest(%s::bigint[], %s::text[]) AS v(id, because) WHERE s.id = v.id AND s.
 _EXTEND = """
 UPDATE alerts_suppression AS s SET until = v.until
 FROM unnest(%s::bigint[], %s::timestamptz[]) AS v(id, until) WHERE s.id = v.id"""
+_VERIFY = """
+INSERT INTO alerts_verificationrequest (device_ip, asked_at) SELECT d::inet, %s FROM unnest(%s::text[]) AS d
+ON CONFLICT (device_ip) DO UPDATE SET asked_at = EXCLUDED.asked_at"""
 _ALERTS = """
 UPDATE alerts_alert AS a SET quiet = v.quiet, status = v.status, announced = v.announced, outage = v.outage,
     correlated_to_id = v.root, correlation_rule_id = v.rule, updated_at = %s
@@ -145,6 +148,7 @@ class Changes:
 
     now: datetime
     history: list[HistoryRow] = field(default_factory=list)
+    verify: set[str] = field(default_factory=set)  # devices that are to be polled now
     _starts: list[tuple[Any, ...]] = field(default_factory=list)
     _ends: list[tuple[int, str]] = field(default_factory=list)
     _extensions: list[tuple[int, datetime]] = field(default_factory=list)
@@ -197,6 +201,8 @@ class Changes:
         if self._extensions:
             ids, untils = zip(*sorted(self._extensions), strict=True)
             cur.execute(_EXTEND, (pgtext.array(ids), pgtext.array(untils)))
+        if self.verify:
+            cur.execute(_VERIFY, (self.now, pgtext.array(sorted(self.verify))))
         if self._alerts:
             columns = list(zip(*sorted(self._alerts.values()), strict=True))
             cur.execute(_ALERTS, (self.now, *map(pgtext.array, columns)))

@@ -7,7 +7,7 @@ locks, decisions and writes as for events; running twice, or in two processes, c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from alerts.surroundings import Holder, Surroundings
 from opsconductor import doorbell, pgtext
 
 BATCH = 500
+VERIFY_FOR = timedelta(minutes=10)
 Connection = psycopg.Connection[Any]
 
 _EXPIRED = """
@@ -348,3 +349,9 @@ def list_what_ended(conn: Connection, now: datetime, holder: Holder) -> int:
 def drop_tombstones(conn: Connection, now: datetime | None = None) -> int:
     """Forget orphan clears whose time is over; how many."""
     return conn.execute("DELETE FROM alerts_tombstone WHERE expires_at <= %s", (now or datetime.now(UTC),)).rowcount
+
+
+def drop_verification_requests(conn: Connection, now: datetime | None = None) -> int:
+    """Forget devices nobody polled when their parent came back; how many."""
+    before = (now or datetime.now(UTC)) - VERIFY_FOR
+    return conn.execute("DELETE FROM alerts_verificationrequest WHERE asked_at < %s", (before,)).rowcount

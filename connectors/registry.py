@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from connectors import events, selfalerts
+from connectors import events, polls, selfalerts
 from connectors.journal import Item
 from connectors.snapshot import Snapshot
 from connectors.traps import interpret
@@ -16,6 +16,7 @@ READERS: dict[str, Reader] = {
     "storm": interpret.reread_storm,
     "event": events.reread,
     "self": selfalerts.reread,
+    "source": polls.reread,
 }
 
 

@@ -74,6 +74,7 @@ class Facts:
     journal_days: int = 30
     forecast: storage.Forecast | None = None
     free: int | None = None
+    storms: Mapping[str, int] = field(default_factory=dict)  # alert type -> alerts it keeps quiet
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,9 @@ class Open:
     category: str = Category.APPLICATION.value
 
 
-KERNEL_DROPS, IMBALANCE, SPOOL, LOSING, NO_DAY, LATE, DISK = (
+KERNEL_DROPS, IMBALANCE, SPOOL, LOSING, NO_DAY, LATE, DISK, TYPE_STORM = (
     "kernel_drops", "account_imbalance", "spool_in_use", "events_lost", "journal_day_missing", "retention_late",
-    "disk_full_soon",
+    "disk_full_soon", "alert_type_storm",
 )  # fmt: skip
 
 
@@ -136,6 +137,17 @@ def judge(facts: Facts, is_open: frozenset[Key] = frozenset()) -> tuple[list[Fin
                     "lost while the disk has room.",
                 )
             )
+    for alert_type, number in sorted(facts.storms.items()):
+        found.append(
+            Finding(
+                TYPE_STORM,
+                f"alert_type={alert_type}",
+                Severity.MAJOR,
+                f"Too many new alerts of type {alert_type}",
+                f"{number:,} of them are on the board and nobody is told of them one by one, until they come slower "
+                "than the limit of the alert type's settings again.",
+            )
+        )
     found += _journal(facts)
     if facts.free is None or facts.forecast is None:
         unknown.add(DISK)
@@ -288,6 +300,10 @@ def _read(item: Item, connector: ConnectorRow, rules: Normalisation) -> None:
 _DROPS = """
 SELECT address, sum(dropped)::bigint FROM connectors_socketcount WHERE minute > %s AND dropped > 0 GROUP BY 1"""
 
+_STORMS = """
+SELECT a.alert_type, count(*)::int FROM alerts_suppression AS s JOIN alerts_alert AS a ON a.id = s.alert_id
+WHERE s.ended_at IS NULL AND s.until IS NOT NULL AND s.kind = 'storm' GROUP BY 1"""
+
 _BEATS = "SELECT instance, detail FROM opsconductor_heartbeat WHERE seen_at >= %s"
 
 # No address is known of ourselves, and the index by device leads to those few.
@@ -312,6 +328,7 @@ def gather(conn: psycopg.Connection[Any], now: datetime, journal_days: int, size
         journal_days=journal_days,
         forecast=sizes.forecast,
         free=sizes.disk.free,
+        storms=dict(conn.execute(_STORMS).fetchall()),
     )
 
 

@@ -180,6 +180,7 @@ class Dispatcher:
     def _forget(self) -> None:
         """What is of no use after minutes."""
         timers.drop_tombstones(self._connection())
+        timers.drop_verification_requests(self._connection())
         heartbeat.forget_the_dead()
 
     def _look_at_ourselves(self) -> None:

@@ -20,6 +20,7 @@ WRITTEN = (
     "alerts_tombstone",
     "alerts_suppression",
     "alerts_evaluation",
+    "alerts_verificationrequest",
     "alerts_maintenancewindow",
     "alerts_alerttypesetting",
     "connectors_rawevent",
