@@ -39,6 +39,9 @@ class ValueForm(forms.ModelForm):
             given.widget.attrs |= {"form": f"{prefix_id}-form", "id": f"{prefix_id}-{name}"}
             if self.errors.get(name):
                 given.widget.attrs |= {"aria-invalid": "true", "aria-describedby": f"{prefix_id}-{name}-wrong"}
+            if isinstance(given, forms.ChoiceField):
+                options: Any = given.choices
+                given.choices = [option if option[0] != "" else ("", "choose …") for option in options]
             if isinstance(given.widget, forms.TextInput):
                 given.widget.attrs |= {"autocomplete": "off", "spellcheck": "false"}
 
