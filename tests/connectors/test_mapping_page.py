@@ -14,6 +14,7 @@ from alerts.choices import Category, Severity
 from connectors.models import (
     AlertTypeTemplate,
     CategoryMapping,
+    Connector,
     DeduplicationRule,
     OIDMapping,
     PriorityRule,
@@ -243,3 +244,63 @@ def test_other_methods_and_other_kinds_are_not_there(engineer, word):
     assert engineer.delete(f"{PAGE}severity/{word.pk}/row/").status_code == 405
     assert engineer.get(f"{PAGE}colour/{word.pk}/").status_code == 404
     assert engineer.get(f"{PAGE}severity/{10**20}/").status_code == 404
+
+
+# --- the administration ---
+
+
+def test_a_rule_of_identity_is_ticked_and_remembers_what_it_was(engineer):
+    add = "/admin/connectors/deduplicationrule/add/"
+    page = engineer.get(f"{add}?connector_type=zabbix").content.decode()
+    assert 'value="zabbix"' in page
+    assert page.count('type="checkbox" name="fingerprint_fields"') == 5
+
+    refused = engineer.post(add, {"connector_type": "zabbix", "fingerprint_fields": ["alert_type"], "enabled": "on"})
+    assert "Name device or source_alert_id" in refused.content.decode()
+    engineer.post(
+        add, {"connector_type": "zabbix", "fingerprint_fields": ["alert_type", "source_alert_id"], "enabled": "on"}
+    )
+    rule = DeduplicationRule.objects.get()
+    assert rule.fingerprint_fields == ["alert_type", "source_alert_id"]
+
+    change = f"/admin/connectors/deduplicationrule/{rule.pk}/change/"
+    engineer.post(change, {"connector_type": "zabbix", "fingerprint_fields": ["device"], "enabled": "on"})
+
+    rule.refresh_from_db()
+    assert rule.fingerprint_fields == ["device"]
+    assert rule.former_fields[0] == ["alert_type", "source_alert_id"]
+    assert "alert type, source alert id" in engineer.get(change).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "sentence"),
+    [
+        (
+            "severitymapping",
+            {"source_field": "severity", "source_value": "CRIT", "target_severity": 1},
+            "a row for this",
+        ),
+        ("categorymapping", {"source_field": "x y", "source_value": "a", "target_category": "power"}, "Name a field"),
+        ("alerttypetemplate", {"pattern": "a", "template": "{{ a.b }}"}, "“attribute” is not available"),
+        ("priorityrule", {"connector_type": "A B", "impact": "low", "urgency": "low"}, "A connector&#x27;s type"),
+    ],
+)
+def test_the_administration_refuses_at_the_field(engineer, model, given, sentence):
+    html = engineer.post(f"/admin/connectors/{model}/add/", {"connector_type": "", **given}).content.decode()
+
+    assert sentence in html
+    assert "errorlist" in html
+
+
+def test_rows_are_switched_off_in_the_list_and_a_source_is_not_trusted_for_time(engineer, word):
+    engineer.post(
+        "/admin/connectors/severitymapping/", {"action": "disable", "_selected_action": [word.pk], "index": 0}
+    )
+    word.refresh_from_db()
+    assert not word.enabled
+
+    api = Connector.objects.get(slug="api")
+    given = {"name": api.name, "enabled": "on", "config": "{}", "identity_scope": ""}
+    engineer.post(f"/admin/connectors/connector/{api.pk}/change/", given)
+    api.refresh_from_db()
+    assert not api.trusted_for_time
