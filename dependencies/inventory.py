@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -124,7 +123,8 @@ def find(text: str) -> tuple[str, list[Device]]:
     exact = list(Device.objects.filter(name__iexact=text)[:2])
     if len(exact) == 1:
         return exact[0].ip, []
-    found: list[Any] = list(devices(text, "", "", "")[:20])
+    named = Device.objects.filter(Q(name__icontains=text) | Q(ip__icontains=text))
+    found = list(named.order_by(*ORDER)[:20])
     return (found[0].ip, []) if len(found) == 1 else ("", found)
 
 

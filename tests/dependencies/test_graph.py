@@ -176,7 +176,7 @@ outages = st.lists(
 def naive(device, edges, dead):
     """(root outage, what the device no longer gives), by plain recursion over the words of the specification."""
     mine = [e for e in edges if e.child == device]
-    groups: dict = {}
+    groups: dict[object, list[Edge]] = {}
     for number, e in enumerate(mine):
         groups.setdefault(e.group or number, []).append(e)
 
@@ -189,8 +189,8 @@ def naive(device, edges, dead):
         ]  # fmt: skip
         return min(own, key=lambda o: (o.since, o.alert_id)) if own else None
 
-    reasons: list = []
-    cuts: frozenset = frozenset()
+    reasons: list[Outage] = []
+    cuts: frozenset[str] = frozenset()
     for members in groups.values():
         ends = [end(e) for e in members]
         if all(ends):
