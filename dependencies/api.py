@@ -140,8 +140,8 @@ def _access(noun: str) -> dict[str, Access]:
         "update": admin("change"),
         "partial_update": admin("change"),
         "destroy": admin("delete"),
-        "bulk": admin("delete"),
-        "import_": admin("add"),
+        "bulk": admin("change"),
+        "import_": admin("change"),
     }
 
 
@@ -181,6 +181,8 @@ class DependencyViewSet(viewsets.ModelViewSet[Dependency]):
         given = BulkInput(data=request.data)
         given.is_valid(raise_exception=True)
         wanted = given.validated_data
+        self._need("add", needed=bool(wanted["create"]))
+        self._need("delete", needed=bool(wanted["delete"]))
         rows = [
             edges.EdgeRow(
                 edge_files.canonical_ip(item["device_ip"]),
@@ -215,16 +217,21 @@ class DependencyViewSet(viewsets.ModelViewSet[Dependency]):
         given = DependencyImportInput(data=request.data)
         given.is_valid(raise_exception=True)
         wanted = given.validated_data
+        self._need("add", needed=True)
+        self._need("delete", needed=wanted["replace"])
         read = edge_files.rows_of(wanted["text"], wanted.get("format", ""))
-        _refuse(read.wrong, _place)
+        _refuse(edge_files.mistakes(read, replace=wanted["replace"]), _place)
         if wanted["dry_run"]:
             result = edges.preview(read.rows, replace=wanted["replace"])
         else:
-            if wanted["replace"] and not request.user.has_perm("dependencies.delete_dependency"):
-                self.permission_denied(request, "Your role may add dependencies but not remove them.")
             result = edges.save(read.rows, replace=wanted["replace"], user_id=request.user.pk)
         _refuse(result.wrong, _place)
         return _done(result.summary, dry_run=wanted["dry_run"])
+
+    def _need(self, verb: str, *, needed: bool) -> None:
+        """Beside the right to change, which both actions take."""
+        if needed and not self.request.user.has_perm(f"dependencies.{verb}_dependency"):
+            self.permission_denied(self.request, f"Your role may not {verb} dependencies.")
 
 
 class DeviceSerializer(StrictModelSerializer):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dependencies import edges
 from dependencies.addresses import canonical_ip
 from dependencies.edges import EdgeRow, Progress, silent
 from dependencies.models import Dependency
-from dependencies.tables import Layout, Mistakes, Record, Wrong, read
+from dependencies.tables import MOST_NAMED, Layout, Mistakes, Record, Wrong, read
 
 LAYOUT = Layout(
     columns=(
@@ -60,6 +61,15 @@ def rows_of(data: bytes | str, format: str = "", say: Progress = silent) -> Read
     if not result.rows and not result.wrong:
         result.wrong.add(Wrong(1, 0, "", "There are no rows below the header."))
     return result
+
+
+def mistakes(read: Read, *, replace: bool = False) -> Mistakes:
+    """With those that only comparing finds: whoever corrects the file wants to know all of them at once."""
+    if not read.wrong or not read.rows:
+        return read.wrong
+    found = edges.preview(read.rows, replace=replace).wrong
+    named = sorted([*read.wrong.named, *found.named], key=lambda wrong: (wrong.line, wrong.position))
+    return Mistakes(named[:MOST_NAMED], read.wrong.count + found.count)
 
 
 def _checked(record: Record) -> EdgeRow | Wrong:

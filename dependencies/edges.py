@@ -303,6 +303,8 @@ def save(
         say("Comparing with what is stored.")
         base = snapshot(cur)
         result = plan(rows, base, removing=removing, replace=replace, naming=naming)
+        if result.is_empty and expected is None:
+            return result  # nothing to hold anybody up for
         if not result.wrong:
             say(f"Preparing {len(result.added) + len(result.changed):,} rows.")
             _stage(cur, result)

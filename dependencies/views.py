@@ -108,13 +108,15 @@ def live_map(request: HttpRequest) -> HttpResponseBase:
         "now": timezone.now(),
         "can_import": request.user.has_perm("dependencies.add_dependency"),
     }
+    # Going back through pages, htmx wants a whole one.
+    is_part = is_htmx(request) and request.headers.get("HX-History-Restore-Request") != "true"
     if shown is None:
-        if is_htmx(request):
+        if is_part:
             return HttpResponse(status=204)
         context["is_unknown"] = bool(asked and not candidates)
         _landing(context)
         return _fresh(render(request, "dependencies/map.html", context, status=404 if context["is_unknown"] else 200))
-    if is_htmx(request) and request.GET.get("seen") == shown.digest:
+    if is_part and request.GET.get("seen") == shown.digest:
         return HttpResponse(status=204)
     context |= {
         "map": shown,
@@ -122,7 +124,7 @@ def live_map(request: HttpRequest) -> HttpResponseBase:
         "poll": f"{shown.url}&seen={shown.digest}",
         "can_edit": request.user.is_staff and request.user.has_perm("dependencies.change_device"),
     }
-    return _fresh(render(request, "dependencies/_map.html" if is_htmx(request) else "dependencies/map.html", context))
+    return _fresh(render(request, "dependencies/_map.html" if is_part else "dependencies/map.html", context))
 
 
 def _landing(context: dict[str, Any]) -> None:

@@ -22,7 +22,10 @@ from opsconductor.portal import portal_page
 
 MOST_BYTES = 10_000_000
 ROWS_SHOWN = 200
-ADD = {"dependencies": "dependencies.add_dependency", "devices": "dependencies.add_device"}
+RIGHTS = {
+    "dependencies": ("dependencies.add_dependency", "dependencies.change_dependency"),
+    "devices": ("dependencies.add_device", "dependencies.change_device"),
+}
 PLACES = {"dependencies": "/dependencies/import/", "devices": "/dependencies/import/devices/"}
 LAYOUTS = {"dependencies": edge_files.LAYOUT, "devices": devices.LAYOUT}
 EXAMPLES = {
@@ -40,8 +43,8 @@ Plan = edges.Plan | devices.Plan
 @portal_page("dependencies.view_dependency")
 @require_http_methods(["GET", "POST"])
 def upload(request: HttpRequest, what: str) -> HttpResponseBase:
-    if not request.user.has_perm(ADD[what]):
-        raise PermissionDenied(f"Your account may not add {what}. Ask an administrator for the admin role.")
+    if not request.user.has_perms(RIGHTS[what]):
+        raise PermissionDenied(f"Your account may not import {what}. Ask an administrator for the admin role.")
     context: dict[str, Any] = {"what": what, "text": "", "format": "", "replace": False}
     if request.method == "GET":
         return _page(request, context)
@@ -55,7 +58,7 @@ def upload(request: HttpRequest, what: str) -> HttpResponseBase:
     if refused:
         return _page(request, {**context, "refused": refused}, 400)
     form = context["format"] if context["format"] in tables.FORMATS else tables.by_name(name)
-    rows, wrong = _read(what, data, form)
+    rows, wrong = _read(what, data, form, context["replace"])
     plan = _plan(what, rows, context["replace"]) if not wrong else None
     mistakes = wrong or (plan.wrong if plan else wrong)
     if plan is None or mistakes:
@@ -78,8 +81,8 @@ def review(request: HttpRequest, token: str) -> HttpResponseBase:
     if found is None:
         messages.error(request, "What was uploaded is kept for an hour and is gone by now. Upload it again.")
         return redirect(PLACES["dependencies"])
-    if not request.user.has_perm(ADD[found.what]):
-        raise PermissionDenied(f"Your account may not add {found.what}.")
+    if not request.user.has_perms(RIGHTS[found.what]):
+        raise PermissionDenied(f"Your account may not import {found.what}.")
     if request.method == "GET":
         plan = _plan(found.what, found.rows, found.replace)
         is_outdated = plan.digest != found.digest
@@ -115,11 +118,11 @@ def _given(request: HttpRequest) -> tuple[bytes | str, str, str]:
     return text, "", "" if text.strip() else "Choose a file, or paste its text."
 
 
-def _read(what: str, data: bytes | str, form: str) -> tuple[list[Any], tables.Mistakes]:
+def _read(what: str, data: bytes | str, form: str, replace: bool) -> tuple[list[Any], tables.Mistakes]:
     if what == "devices":
         return devices.rows_of(data, form)
     read = edge_files.rows_of(data, form)
-    return list(read.rows), read.wrong
+    return list(read.rows), edge_files.mistakes(read, replace=replace)
 
 
 def _plan(what: str, rows: list[Any], replace: bool) -> Plan:
@@ -155,7 +158,7 @@ def _page(request: HttpRequest, context: dict[str, Any], status: int = 200) -> H
         "example": EXAMPLES[what],
         "formats": tables.FORMATS,
         "may_replace": _may_replace(request, what),
-        "tabs": [(name, PLACES[name], name == what) for name in PLACES if request.user.has_perm(ADD[name])],
+        "tabs": [(name, PLACES[name], name == what) for name in PLACES if request.user.has_perms(RIGHTS[name])],
         "most": MOST_BYTES // 1_000_000,
     }
     return render(request, "dependencies/import.html", context, status=status)

@@ -1,8 +1,8 @@
 // The map looks again every few seconds; the header says whether it could. Without this file all links work as links.
 (() => {
   "use strict";
-  const live = document.getElementById("live");
   const say = (state, text) => {
+    const live = document.getElementById("live"); // another one after going back
     if (!live || live.dataset.state === state) return;
     live.hidden = false;
     live.dataset.state = state;

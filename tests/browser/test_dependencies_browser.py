@@ -93,6 +93,20 @@ def test_the_map_is_live_and_keeps_its_place(open_page, story):
     assert page.evaluate("document.querySelector('.sheet').scrollTop") == place
 
 
+def test_back_leads_to_what_was_there_before(open_page, story):
+    page = open_page(f"/dependencies/map/?device={network.TOWER}", person("viewer"))
+    page.locator("#live[data-state=live]").wait_for()
+    page.locator(".drawing").get_by_text("3 \u203a").click()
+    page.locator(".beside").get_by_role("link", name="10.20.30.1").wait_for()
+
+    page.go_back()
+
+    page.locator(".beside").get_by_role("link", name="10.20.30.1").wait_for(state="detached")
+    assert page.get_by_role("banner").count() == 1
+    assert page.locator("#map").count() == 1
+    assert page.locator("#map #map").count() == 0
+
+
 def test_the_map_says_when_it_is_not_live(open_page, story):
     page = open_page(f"/dependencies/map/?device={network.TOWER}", person("viewer"))
     page.locator("#live[data-state=live]").wait_for()
@@ -132,7 +146,9 @@ def test_importing_from_paste_to_saved(open_page, story, tmp_path, scheme, width
         "/dependencies/import/", person("root"), width=width, color_scheme=scheme, java_script_enabled=scripts
     )
     shot(page, f"import-start-{scheme}-{width}")
-    page.get_by_label("or its text").fill("device_ip;depends_on_ip;description\n10.1.1.1;10.1.1.300;x\n10.1.1.1;;\n")
+    page.get_by_label("or its text, up to 2 MB").fill(
+        "device_ip;depends_on_ip;description\n10.1.1.1;10.1.1.300;x\n10.1.1.1;;\n"
+    )
     page.get_by_role("button", name="Show what would change").click()
     page.get_by_role("heading", name="2 mistakes. Nothing was saved.").wait_for()
     open_page.complaints.clear()  # the browser's own word about the status 422
@@ -146,7 +162,7 @@ def test_importing_from_paste_to_saved(open_page, story, tmp_path, scheme, width
         f'{{"device_ip": "{network.DIST}", "depends_on_ip": "{network.UPS}", "dependency_type": "power",'
         ' "description": "left cord"}]'
     )
-    page.get_by_label("or its text").fill("")
+    page.get_by_label("or its text, up to 2 MB").fill("")
     page.get_by_label("File", exact=True).set_input_files(file)
     page.get_by_label("Remove entered dependencies").check()
     page.get_by_role("button", name="Show what would change").click()

@@ -224,6 +224,21 @@ def test_who_may_not_write(path, role):
     assert_problem(Caller(raw="").get(path), 401)
 
 
+def test_whoever_may_only_change_adds_and_removes_nothing():
+    from django.contrib.auth.models import Permission
+
+    user = person("viewer", username="half")
+    user.user_permissions.add(Permission.objects.get(codename="change_dependency"))
+    half = Caller(user)
+    one = edge("10.0.0.3", "10.0.0.1")
+    add = {"create": [{"device_ip": "10.0.0.2", "depends_on_ip": "10.0.0.1"}]}
+
+    assert_problem(half.post(f"{EDGES}bulk/", add), 403)
+    assert_problem(half.post(f"{EDGES}bulk/", {"delete": [one.pk]}), 403)
+    assert_problem(half.post(f"{EDGES}import/", {"text": "device_ip,depends_on_ip\n::1,::2\n"}), 403)
+    assert pairs() == {("10.0.0.3", "10.0.0.1")}
+
+
 # --- devices ---
 
 

@@ -207,7 +207,7 @@ def test_the_result_counts_added_changed_unchanged_and_removed(run):
     out, _ = run("device_ip,depends_on_ip,description\n" + rows, "--replace", "--dry-run")
     assert stored() == before
     assert out == (
-        "1 added, 2 changed, 1 unchanged, 1 removed; 1 rows repeat an earlier one.\nNothing was saved (--dry-run).\n"
+        "1 added, 2 changed, 1 unchanged, 1 removed; 1 row repeats an earlier one.\nNothing was saved (--dry-run).\n"
     )
 
     assert run("device_ip,depends_on_ip,description\n" + rows, "--replace")[0] == out.partition("\n")[0] + "\n"
@@ -270,6 +270,17 @@ def test_a_cycle_that_replacing_breaks_is_none(run):
     out, _ = run("device_ip,depends_on_ip\n10.0.0.2,10.0.0.1\n", "--replace")
 
     assert out == "1 added, 0 changed, 0 unchanged, 1 removed.\n"
+
+
+def test_cycles_are_named_beside_other_mistakes_in_the_order_of_the_file(run):
+    _, err = run("device_ip,depends_on_ip\n10.0.0.1,10.0.0.2\n10.0.0.2,10.0.0.1\nx,10.0.0.1\n10.0.0.5,10.0.0.5\n")
+
+    assert [line.partition(",")[0] for line in err.splitlines()] == [
+        "Line 3",
+        "Line 4",
+        "Line 5",
+        "3 wrong. Nothing was saved.",
+    ]
 
 
 def test_several_cycles_are_named_each(run):

@@ -31,7 +31,7 @@ class Command(BaseCommand):
         data = self._data(options["file"])
         read = edge_files.rows_of(data, options["format"] or tables.by_name(options["file"]), self._say)
         if read.wrong:
-            self._refuse(read.wrong)
+            self._refuse(edge_files.mistakes(read, replace=options["replace"]))
         if options["dry_run"]:
             done = edges.preview(read.rows, replace=options["replace"])
         else:
@@ -43,7 +43,8 @@ class Command(BaseCommand):
         if options["replace"]:
             told += f", {counts['removed']:,} removed"
         if counts["repeated"]:
-            told += f"; {counts['repeated']:,} rows repeat an earlier one"
+            said = "row repeats" if counts["repeated"] == 1 else "rows repeat"
+            told += f"; {counts['repeated']:,} {said} an earlier one"
         self.stdout.write(f"{told}.")
         if options["dry_run"]:
             self.stdout.write("Nothing was saved (--dry-run).")
