@@ -119,6 +119,12 @@ class Lab:
         edge.save()
         return edge
 
+    def edges(self, *edges: tuple[str, str, str]) -> None:
+        """Many at once: child, parent, redundancy group."""
+        Dependency.objects.bulk_create(
+            Dependency(device_ip=child, depends_on_ip=parent, redundancy_group=group) for child, parent, group in edges
+        )
+
     def rule(
         self,
         parents: tuple[str, ...] = ("device_offline",),

@@ -79,7 +79,8 @@ class Episode:
     hold_until: int | None = None
     release_until: int | None = None
     flapping: bool = False
-    times: list[int] = field(default_factory=list)  # of its transitions, by the clock
+    flapping_since: int = 0
+    times: list[int] = field(default_factory=list)  # of its transitions, as its source says
     windows: set[str] = field(default_factory=set)
     # What was told, each as the set of words that would do; with "" among them it may be left out.
     news: list[set[str]] = field(default_factory=list)
@@ -174,7 +175,7 @@ class Model:
         said = episode.raised_at if episode.condition == Condition.EXPIRED else episode.ended_at
         if said > event.t:
             return Outcome.LATE
-        if event.t - episode.ended_at >= REOPEN_WINDOW:
+        if event.t - episode.ended_at >= REOPEN_WINDOW and not episode.flapping:  # while it flaps it is one episode
             self._open(key, event)
             return Outcome.OPENED
         if episode.condition == Condition.CLOSED and (stone is None or stone < episode.ended_at):
@@ -222,7 +223,7 @@ class Model:
         if rises:
             self._drop_acknowledgement(episode)
         self._hold(episode)
-        self._transition(episode)
+        self._transition(episode, event.t)
 
     def _clear(self, event: Event) -> Outcome:
         if event.is_wildcard:
@@ -243,7 +244,7 @@ class Model:
                 cleared = True
                 self._end(episode, Condition.CLEARED, event.t)
                 episode.cleared_at = event.t
-                started = self._transition(episode)
+                started = self._transition(episode, event.t)
                 if not episode.flapping and not started:
                     self._recover(episode)
         return Outcome.CLEARED if cleared else Outcome.LATE if late else Outcome.ORPHAN_CLEAR
@@ -262,14 +263,14 @@ class Model:
             episode.news.append({RECOVERY})
         episode.announced = False
 
-    def _transition(self, episode: Episode) -> bool:
+    def _transition(self, episode: Episode, t: int) -> bool:
         """Whether it starts to flap with this one."""
         episode.transitions += 1
-        episode.times.append(self.now)
-        recent = [x for x in episode.times if x > self.now - FLAP_WINDOW]
+        episode.times.append(t)
+        recent = [x for x in episode.times if x > t - FLAP_WINDOW]
         if episode.flapping or len(recent) < FLAP_TRANSITIONS:
             return False
-        episode.flapping = True
+        episode.flapping, episode.flapping_since = True, self.now
         self._look()
         if episode.kinds() - {SuppressionKind.FLAPPING.value}:
             episode.open_question = True  # other reasons to be quiet too: whether that start is told
@@ -326,8 +327,8 @@ class Model:
         return min((d for d in due if d is not None and d > self.now), default=None)
 
     def _calm_at(self, episode: Episode) -> int | None:
-        """When no more than one transition will be left in the time it takes to be calm."""
-        return episode.times[-2] + FLAP_CALM if episode.flapping else None
+        """When the time to be calm will have passed with at most one transition in it."""
+        return max(episode.flapping_since, episode.times[-2]) + FLAP_CALM if episode.flapping else None
 
     def turn(self, now: int) -> None:
         """Everything that is due by now."""

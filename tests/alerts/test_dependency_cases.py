@@ -127,6 +127,20 @@ def test_case_39_parent_and_then_child_recover_and_the_child_is_silent(plant):
     assert told(parent) == ["problem", "recovery"]
 
 
+def test_case_39_in_a_backlog_that_is_stored_at_once(plant):
+    """After an outage of ours all of it comes in one batch; what is below gets its time all the same."""
+    plant.line.store(
+        plant.event(EAST, "device_offline", ago=50),
+        plant.event(LEAF, ago=40),
+        plant.clearing(EAST, "device_offline", ago=10),
+    )
+    plant.wait(60)
+    plant.cleared(LEAF)
+    plant.wait(300)
+
+    assert told(Alert.objects.get(device_ip=LEAF)) == []
+
+
 def test_case_40_a_child_still_bad_after_its_parent_is_told_once(plant):
     plant.down(EAST)
     child = plant.raised(LEAF)

@@ -6,7 +6,7 @@ import pytest
 
 from alerts.choices import Outcome
 from alerts.models import Alert, Tombstone
-from connectors.models import DeduplicationRule, OIDMapping
+from connectors.models import Connector, DeduplicationRule, OIDMapping
 from dependencies.models import Device
 from tests.alerts.lab import assert_invariants, told
 from tests.line import LINK_DOWN, LINK_UP, interface, only_alert
@@ -48,7 +48,8 @@ def test_case_26_all_alarms_cleared_closes_everything_of_that_device_and_nothing
         lab.raised(LEAF, "fan_failed", category="environment"),
         lab.raised(LEAF, "login_failed", category="security"),
     ]
-    others = [lab.raised(EAST), lab.raised(LEAF, identity_scope="another source")]
+    api = Connector.objects.get(slug="api")
+    others = [lab.raised(EAST), lab.raised(LEAF, connector_id=api.pk, source_system="api", identity_scope="api")]
     lab.wait(10)
 
     assert lab.cleared(LEAF, "*") is Outcome.CLEARED
