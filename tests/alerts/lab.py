@@ -13,6 +13,7 @@ from alerts import actions, timers
 from alerts.choices import QUIET_BIT, SUPPRESSED_BITS, Condition, News, Outcome, Severity, SuppressionKind
 from alerts.models import Alert, AlertHistory, MaintenanceWindow, Suppression
 from alerts.status import derive
+from alerts.surroundings import Holder
 from connectors.journal import Item
 from connectors.models import IngestCount, RawEvent
 from dependencies.models import CorrelationRule, Dependency
@@ -44,6 +45,7 @@ class Lab:
         self.line = line
         self.second = 0.0
         self.conn = db.connect(application="lab")
+        self.holder = Holder()  # as the dispatcher keeps one
         line.ingest.clock = self.now
 
     def close(self) -> None:
@@ -62,7 +64,7 @@ class Lab:
 
     def turn(self) -> None:
         """What the dispatcher does every second."""
-        timers.turn(self.conn, self.now())
+        timers.turn(self.conn, self.now(), self.holder)
 
     def go_to(self, second: float) -> None:
         assert second >= self.second, "virtual time only moves forward"

@@ -80,6 +80,20 @@ def test_case_37_what_came_and_went_within_the_hold_is_never_told(plant):
     assert told(child) == []
 
 
+def test_case_37_each_opening_waits_anew_also_when_clear_and_raise_come_together(plant):
+    child = plant.raised(LEAF)
+    plant.wait(40)
+    assert told(child) == ["problem"]
+    plant.line.store(plant.clearing(LEAF), plant.event(LEAF))
+
+    assert told(child) == ["problem", "recovery"]
+    assert why(child) == {"hold"}
+    plant.wait(20)
+    plant.down(EAST)
+    plant.wait(300)
+    assert told(child) == ["problem", "recovery"]
+
+
 def test_case_37_nobody_waits_where_nothing_could_explain_it(plant):
     top, unhidden = plant.raised(CORE), plant.raised(LEAF, "fan_failed")
 

@@ -474,9 +474,13 @@ def test_two_writers_people_and_an_engineer_at_once_end_in_one_truth(world, part
             if not Dependency.objects.filter(device_ip=child, depends_on_ip=parent).delete()[0]:
                 world.edge(child, parent, group)
 
+    def dispatcher() -> None:
+        for _ in range(3):
+            world.turn()
+
     operator = world.operator
     try:
-        race(writer(0), writer(1), person, engineer)
+        race(writer(0), writer(1), person, engineer, dispatcher)
     finally:
         for ingest in ingests:
             ingest.close()
