@@ -142,7 +142,7 @@ def _reasons(
             root = explanation.root(event.device_ip)
             if root is not None and s.rules.hides(root.outage.rule, event.alert_type, event.category):
                 reasons.append(_of_root(root))
-            elif (hold := _hold(s, hiding, event)) and not e.announced:
+            elif hold := _hold(s, hiding, event):
                 reasons.append(Reason(SuppressionKind.HOLD, until=now + hold))
     return reasons
 
