@@ -78,10 +78,10 @@ def settle(cur: Cursor, plan: Plan, s: Surroundings, now: datetime, *, exclusive
     opened = [e for e in touched if e.opener is not None]
     for e in opened:
         e.outage = bool(s.rules) and bool(s.rules.outages(e.opener.alert_type))  # type: ignore[union-attr]
-    explanation = _explain_own(cur, opened, touched, s)
+    above = _explain_own(cur, opened, touched, s)
     storms = _Storms(cur, opened, s, now)
     for e in opened:
-        reasons = _reasons(e, s, now, explanation, storms)
+        reasons = _reasons(e, s, now, above, storms)
         kept[e.id] = suppressions.bits(reasons)
         if e.is_raised:
             e.quiet = (e.quiet & FLAPPING) | kept[e.id]
@@ -122,9 +122,7 @@ class Settled:
     died_or_returned: set[str]
 
 
-def _reasons(
-    e: Episode, s: Surroundings, now: datetime, explanation: Explanation | None, storms: _Storms
-) -> list[Reason]:
+def _reasons(e: Episode, s: Surroundings, now: datetime, above: Above | None, storms: _Storms) -> list[Reason]:
     event = e.opener
     if event is None:
         return []
@@ -136,12 +134,12 @@ def _reasons(
     if storms and storms.is_storm(event):
         policy = s.policy.of(event.source_system, event.alert_type)
         reasons.append(Reason(SuppressionKind.STORM, until=now + policy.storm_window))
-    if explanation is not None and event.device_ip is not None:
+    if above is not None and event.device_ip is not None:
         hiding = s.rules.hiding(event.alert_type, event.category)
         if hiding and s.graph.parents(event.device_ip):
-            root = explanation.root(event.device_ip)
-            if root is not None and s.rules.hides(root.outage.rule, event.alert_type, event.category):
-                reasons.append(_of_root(root))
+            reason = above.reason(event, s, now)
+            if reason is not None:
+                reasons.append(reason)
             elif hold := _hold(s, hiding, event):
                 reasons.append(Reason(SuppressionKind.HOLD, until=now + hold))
     return reasons
@@ -176,9 +174,7 @@ def in_force(s: Surroundings, subject: Any, last_clear_at: datetime | None, now:
     return found
 
 
-def _explain_own(
-    cur: Cursor, opened: Sequence[Episode], touched: Sequence[Episode], s: Surroundings
-) -> Explanation | None:
+def _explain_own(cur: Cursor, opened: Sequence[Episode], touched: Sequence[Episode], s: Surroundings) -> Above | None:
     """Which outages explain what this batch opened: those in the database, as this batch leaves them."""
     if not s.graph or not s.rules:
         return None
@@ -193,13 +189,53 @@ def _explain_own(
     if not devices:
         return None
     above = s.graph.ancestors(devices)
-    other = {e.id for e in touched if e.opener is not None or not e.is_dead}
-    outages = [o for o in outages_on(cur, above, s) if o.alert_id not in other]
+    known = {e.id: e for e in touched}
+    live: list[Outage] = []
+    over: dict[UUID, datetime] = {}
+    ended: list[Outage] = []
+    for outage in outages_on(cur, above, s):
+        e = known.get(outage.alert_id)
+        if e is None or (e.is_dead and e.opener is None):
+            live.append(outage)
+        elif not e.is_dead and e.resolved_at is not None:
+            ended.append(outage)
+            over[e.id] = e.resolved_at
     for e in opened:
         event = e.opener
-        if event is not None and e.is_dead and event.device_ip in above:
-            outages += outages_of(e.id, event.device_ip, event.alert_type, event.component, event.t, s)
-    return Explanation(s.graph, outages)
+        if event is None or not e.outage or event.device_ip not in above:
+            continue
+        mine = outages_of(e.id, event.device_ip, event.alert_type, event.component, event.t, s)
+        if e.is_dead:
+            live += mine
+        elif e.resolved_at is not None:
+            ended += mine
+            over[e.id] = e.resolved_at
+    return Above(Explanation(s.graph, live), Explanation(s.graph, [*live, *ended]) if ended else None, over)
+
+
+@dataclass(slots=True)
+class Above:
+    """What explains the alerts of a batch: outages that last, and with them those that ended in the same batch."""
+
+    lasting: Explanation
+    with_ended: Explanation | None
+    ended_at: Mapping[UUID, datetime]
+
+    def reason(self, event: NormalizedAlert, s: Surroundings, now: datetime) -> Reason | None:
+        """Hidden by an outage; or released by one that was over in the same batch, as of a backlog, but not yet when
+        this was said."""
+        device = event.device_ip
+        if device is None:
+            return None
+        root = self.lasting.root(device)
+        if root is not None and s.rules.hides(root.outage.rule, event.alert_type, event.category):
+            return _of_root(root)
+        root = self.with_ended.root(device) if self.with_ended is not None else None
+        if root is not None and s.rules.hides(root.outage.rule, event.alert_type, event.category):
+            ended_at = self.ended_at.get(root.outage.alert_id)
+            if ended_at is not None and event.t <= ended_at:
+                return _releasing(_of_root(root), s, now)
+        return None
 
 
 def outages_on(cur: Cursor, devices: Iterable[str], s: Surroundings) -> list[Outage]:
