@@ -45,6 +45,12 @@ class ValueForm(forms.ModelForm):
             if isinstance(given.widget, forms.TextInput):
                 given.widget.attrs |= {"autocomplete": "off", "spellcheck": "false"}
 
+    def with_focus(self) -> ValueForm:
+        """Where the hand goes on: the first field that is wrong, else the value."""
+        first = next((name for name in self.fields if self.is_bound and self.errors.get(name)), "source_value")
+        self.fields[first].widget.attrs["autofocus"] = True
+        return self
+
 
 class SeverityForm(ValueForm):
     class Meta:

@@ -37,7 +37,7 @@ def overview(request: HttpRequest) -> HttpResponseBase:
 def edit(request: HttpRequest, kind: str, pk: int) -> HttpResponseBase:
     """The row as a form."""
     row = _row(request, kind, pk, "change")
-    row.form = mapping_overview.edit_form(row)
+    row.form = mapping_overview.edit_form(row).with_focus()
     if is_htmx(request):
         return _fragment(request, row)
     return _page(request, editing=row)
@@ -54,7 +54,7 @@ def row(request: HttpRequest, kind: str, pk: int) -> HttpResponseBase:
         return _fragment(request, shown) if is_htmx(request) else redirect(_url(shown.row.connector_type))
     form = mapping_overview.edit_form(shown, request.POST)
     if not form.is_valid():
-        shown.form = form
+        shown.form = form.with_focus()
         return _fragment(request, shown) if is_htmx(request) else _page(request, editing=shown, status=400)
     if form.has_changed():
         form.save()
@@ -70,6 +70,7 @@ def add(request: HttpRequest, kind: str) -> HttpResponseBase:
     connector_type = _wanted_type(request.POST.get("type", ""))
     form = mapping_overview.add_form(of, connector_type, request.POST)
     if not form.is_valid():
+        form.with_focus()
         if is_htmx(request):
             return _html(_add_row(request, of, connector_type, form))
         return _page(request, connector_type, adding=(kind, form), status=400)
@@ -78,10 +79,10 @@ def add(request: HttpRequest, kind: str) -> HttpResponseBase:
     if not is_htmx(request):
         messages.success(request, f"Added: {added.row}.")
         return redirect(_url(connector_type))
-    fresh = mapping_overview.add_form(of, connector_type)
+    fresh = mapping_overview.add_form(of, connector_type).with_focus()
     return _html(
         _row_html(request, added)
-        + _add_row(request, of, connector_type, fresh, focus=True)
+        + _add_row(request, of, connector_type, fresh)
         + _notice(request, f"Added: {added.row}.")
     )
 
@@ -173,8 +174,8 @@ def _row_html(request: HttpRequest, shown: Row) -> str:
     return render_to_string(template, {"row": shown, "may": _rights(request, shown.kind)}, request)
 
 
-def _add_row(request: HttpRequest, kind: Kind, connector_type: str, form: ValueForm, focus: bool = False) -> str:
-    context = {"form": form, "kind": kind, "type_key": connector_type or mapping_overview.ANY, "focus": focus}
+def _add_row(request: HttpRequest, kind: Kind, connector_type: str, form: ValueForm) -> str:
+    context = {"form": form, "kind": kind, "type_key": connector_type or mapping_overview.ANY}
     return render_to_string("mappings/_value_add.html", context, request)
 
 

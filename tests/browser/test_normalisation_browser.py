@@ -78,6 +78,7 @@ def test_a_row_is_added_wrong_then_right_changed_and_deleted_by_keyboard(open_pa
     adding.get_by_label("Target severity").select_option("major")
     adding.get_by_role("button", name="Add").press("Enter")
     expect(page.get_by_text("There is a row for this value already")).to_be_visible()
+    expect(adding.get_by_label("Source value")).to_be_focused()
     shoot(page, "mappings-wrong")
 
     adding.get_by_label("Source value").fill("sev-2")
@@ -87,6 +88,8 @@ def test_a_row_is_added_wrong_then_right_changed_and_deleted_by_keyboard(open_pa
     expect(row).to_have_count(1)
     assert SeverityMapping.objects.filter(connector_type="api", source_value="sev-2").exists()
 
+    # The focus comes a moment after the row; who presses a key before that is no person.
+    expect(page.locator("#severity-new").get_by_label("Source value")).to_be_focused()
     row.get_by_role("link", name="Edit sev-2").press("Enter")
     page.locator("tr.editing").get_by_label("Target severity").select_option("minor")
     page.locator("tr.editing").get_by_label("Source value").press("Enter")
@@ -97,9 +100,11 @@ def test_a_row_is_added_wrong_then_right_changed_and_deleted_by_keyboard(open_pa
     page.get_by_role("link", name="Edit sev-2").press("Enter")
     page.locator("tr.editing").get_by_label("Source value").press("Escape")
     expect(page.locator("tr.editing")).to_have_count(0)
+    expect(page.get_by_role("link", name="Edit sev-2")).to_be_focused()
 
     page.get_by_role("button", name="Switch sev-2 off").press("Enter")
     expect(row.get_by_text("raises nothing")).to_be_visible()
+    expect(page.get_by_role("link", name="Edit sev-2")).to_be_focused()
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Delete sev-2").press("Enter")
     expect(page.get_by_text("sev-2", exact=True)).to_have_count(0)
