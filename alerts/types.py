@@ -22,8 +22,7 @@ class NormalizedAlert:
 
     importance is (impact, urgency, priority), None: by severity. identity are the fields of the fingerprint, empty:
     the usual ones; former are the lists before that one, former_keys the device's earlier keys, both newest first: what
-    is still open under them is the same problem. window_minutes is how soon after its end a raise continues an alert,
-    None: as the settings say.
+    is still open under them is the same problem.
     """
 
     source_system: str
@@ -53,7 +52,6 @@ class NormalizedAlert:
     identity: tuple[str, ...] = ()
     former: tuple[tuple[str, ...], ...] = ()
     former_keys: tuple[str, ...] = ()
-    window_minutes: int | None = None
 
     def again(self, received_at: datetime, raw_data: Callable[[], dict[str, Any]]) -> NormalizedAlert:
         """The same said once more, by a source whose events carry no time of their own."""
@@ -85,7 +83,6 @@ class NormalizedAlert:
             self.identity,
             self.former,
             self.former_keys,
-            self.window_minutes,
         )
 
     def facts(self) -> dict[str, Any]:

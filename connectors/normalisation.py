@@ -140,18 +140,16 @@ class Values(Generic[T]):
 
 
 class Identity(NamedTuple):
-    """A DeduplicationRule: fields of the fingerprint (empty: the usual ones), earlier lists, and its window."""
+    """A DeduplicationRule: fields of the fingerprint (empty: the usual ones), and earlier lists of them."""
 
     fields: tuple[str, ...]
     former: tuple[tuple[str, ...], ...]
-    window_minutes: int | None
 
 
 class DeduplicationRow(NamedTuple):
     connector_type: str
     fields: Sequence[str]
     former: Sequence[Sequence[str]] = ()
-    window_minutes: int | None = None
     enabled: bool = True
 
 
@@ -245,7 +243,7 @@ class Normalisation:
         kind = alert.source_system
         identity = self._identities.get(kind)
         if identity is not None:
-            alert.identity, alert.former, alert.window_minutes = identity
+            alert.identity, alert.former = identity
         if alert.is_clear:
             return
         if self._priorities:
@@ -266,9 +264,7 @@ def identity_of(row: DeduplicationRow) -> Identity:
     if not row.enabled:
         fields, former = DEFAULT_IDENTITY, [fields, *former]
     former = [earlier for earlier in dict.fromkeys(former) if earlier != fields][: FORMER_MAX + 1]
-    return Identity(
-        () if fields == DEFAULT_IDENTITY else fields, tuple(former), row.window_minutes if row.enabled else None
-    )
+    return Identity(() if fields == DEFAULT_IDENTITY else fields, tuple(former))
 
 
 def in_order(fields: Iterable[str]) -> tuple[str, ...]:

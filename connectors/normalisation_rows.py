@@ -57,9 +57,7 @@ def _identities() -> Iterator[DeduplicationRow]:
         former = [
             fields for fields in rule.former_fields or [] if isinstance(fields, list) and not wrong_fields(fields)
         ]
-        yield DeduplicationRow(
-            rule.connector_type, rule.fingerprint_fields, former, rule.dedup_window_minutes, rule.enabled
-        )
+        yield DeduplicationRow(rule.connector_type, rule.fingerprint_fields, former, rule.enabled)
 
 
 def _ttls(rows: list[tuple[str, str, int | None]]) -> list[tuple[str, str, int | None]]:

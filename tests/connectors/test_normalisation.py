@@ -178,7 +178,7 @@ def test_case_27_after_an_edit_of_the_rule_the_old_fingerprint_is_an_alias():
     assert aliases == [usual]
     assert first != usual
     # And back: switched off, what it opened is still found.
-    off = applied([("api", ["device", "alert_type"], [], None, False)])
+    off = applied([("api", ["device", "alert_type"], [], False)])
     assert fingerprints_of(off, "disk_full") == [usual, first]
 
 
@@ -201,7 +201,7 @@ def test_the_number_of_fingerprints_is_bounded_and_none_comes_twice():
 
 def test_what_is_said_again_keeps_what_rules_said():
     rules = Normalisation(
-        identities=[DeduplicationRow("api", ["device"], [], 30)],
+        identities=[DeduplicationRow("api", ["device"], [])],
         priorities=[PriorityRow("", "", None, "low", "low")],
         ttls=[("", "disk_*", 5)],
     )
@@ -210,9 +210,9 @@ def test_what_is_said_again_keeps_what_rules_said():
 
     again = first.again(NOW, dict)
 
-    for name in ("importance", "identity", "former", "former_keys", "window_minutes", "ttl_minutes"):
+    for name in ("importance", "identity", "former", "former_keys", "ttl_minutes"):
         assert getattr(again, name) == getattr(first, name)
-    assert (again.importance, again.window_minutes, again.ttl_minutes) == (("low", "low", 5), 30, 5)
+    assert (again.importance, again.ttl_minutes) == (("low", "low", 5), 5)
     assert not again.withheld
 
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.system
 VICTIMS = ("daphne", "trap_listener", "dispatcher", " worker", " beat", "postgres -D", "valkey", "trap_listener")
 
 
-def test_kill_9_of_every_process_in_turn_loses_nothing_that_was_answered(system):
+def test_case_82_kill_9_of_every_process_in_turn_loses_nothing_that_was_answered(system):
     until(lambda: is_ready(system), lambda: f"the system never became ready:\n{system.output[-3000:]}")
     informer, poster = Informer(system.trap_port), Poster(system.url, create_api_key(system))
     informer.start()
