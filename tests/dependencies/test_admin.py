@@ -139,6 +139,15 @@ def test_a_rule_is_saved_and_shown(admin):
     assert "device_offline, device_unreachable, device_down and" in page
 
 
+def test_the_lists_lead_to_import_overview_and_map(admin):
+    devices = admin.get("/admin/dependencies/device/").content.decode()
+    dependencies = admin.get("/admin/dependencies/dependency/").content.decode()
+
+    assert 'href="/dependencies/import/devices/"' in devices
+    assert 'href="/dependencies/import/"' in dependencies
+    assert 'href="/dependencies/map/"' in dependencies
+
+
 # --- shipped rules ---
 
 
