@@ -11,11 +11,11 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from alerts.models import Alert
+from alerts.models import Alert, AlertTypeSetting
 from alerts.window_admin import MaintenanceWindowAdmin
-from opsconductor.modeladmin import ReadOnlyAdmin
+from opsconductor.modeladmin import EnabledAdmin, ReadOnlyAdmin
 
-__all__ = ["AlertAdmin", "MaintenanceWindowAdmin"]
+__all__ = ["AlertAdmin", "AlertTypeSettingAdmin", "MaintenanceWindowAdmin"]
 
 
 @admin.register(Alert)
@@ -59,6 +59,53 @@ class AlertAdmin(ReadOnlyAdmin):
     @admin.display(description="custom fields")
     def custom_fields_text(self, alert: Alert) -> SafeString:
         return _as_text(alert.custom_fields)
+
+
+@admin.register(AlertTypeSetting)
+class AlertTypeSettingAdmin(EnabledAdmin):
+    list_display = [
+        "alert_type",
+        "connector_type",
+        "reopen_window_seconds",
+        "hold_seconds",
+        "flapping",
+        "storm",
+        "enabled",
+    ]
+    list_filter = ["enabled", "connector_type"]
+    search_fields = ["alert_type", "connector_type", "notes"]
+    search_help_text = "Alert type, connector type or notes"
+    ordering = ["alert_type", "connector_type"]
+    fieldsets = [
+        (None, {"fields": ["alert_type", "connector_type", "enabled"]}),
+        (
+            "Episodes",
+            {"fields": ["reopen_window_seconds", "ttl_minutes"], "description": "Empty: as the system settings say."},
+        ),
+        (
+            "When it is told",
+            {"fields": ["hold_seconds", "flap_transitions", "flap_window_minutes", "flap_calm_minutes"]},
+        ),
+        (
+            "Storms",
+            {
+                "fields": ["storm_alerts", "storm_seconds"],
+                "description": "More new alerts than this within the time are on the board and nobody is told of them "
+                "one by one; an alert of its own says how many.",
+            },
+        ),
+        ("For people", {"fields": ["runbook_url", "notes"]}),
+    ]
+
+    @admin.display(description="flapping")
+    def flapping(self, row: AlertTypeSetting) -> str:
+        if row.flap_transitions == 0:
+            return "never"
+        return "" if row.flap_transitions is None else f"{row.flap_transitions} changes"
+
+    @admin.display(description="storm")
+    def storm(self, row: AlertTypeSetting) -> str:
+        return "" if row.storm_alerts is None else f"{row.storm_alerts} in {row.storm_seconds} s"
 
 
 def _as_text(value: Any) -> SafeString:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q, Value
 from django.utils import timezone
@@ -356,6 +359,9 @@ class MaintenanceWindow(models.Model):
         return self.name
 
 
+PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*\*?|\*")
+
+
 class AlertTypeSetting(models.Model):
     """How the engine treats alert types; what is empty follows the system settings. The most exact pattern wins."""
 
@@ -387,6 +393,18 @@ class AlertTypeSetting(models.Model):
 
     def __str__(self) -> str:
         return f"{self.alert_type} ({self.connector_type or 'any source'})"
+
+    def clean(self) -> None:
+        """A pattern that could never match is refused here, and so is a window without a length."""
+        self.alert_type, self.connector_type = self.alert_type.strip(), self.connector_type.strip()
+        errors: dict[str, str] = {}
+        if not PATTERN.fullmatch(self.alert_type):
+            errors["alert_type"] = "An alert type such as link_down, or a beginning that ends in *, such as link_*."
+        for name in ("flap_window_minutes", "flap_calm_minutes", "storm_seconds", "ttl_minutes"):
+            if getattr(self, name) == 0:
+                errors[name] = "At least 1."
+        if errors:
+            raise ValidationError(errors)
 
 
 class Evaluation(models.Model):

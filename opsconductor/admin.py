@@ -115,6 +115,35 @@ class SystemSettingsAdmin(ConfigAdmin):
                 "clears and repeats of open alerts apply.",
             },
         ),
+        (
+            "Episodes of an alert",
+            {
+                "fields": [
+                    "reopen_window_seconds",
+                    "tombstone_seconds",
+                    "skew_seconds",
+                    "severity_rise_drops_acknowledgement",
+                ],
+                "description": "Alert types that need other times have rows of their own: Alert type settings.",
+            },
+        ),
+        (
+            "What is told, and when",
+            {
+                "fields": [
+                    "hold_seconds",
+                    "release_seconds",
+                    "flap_transitions",
+                    "flap_window_minutes",
+                    "flap_calm_minutes",
+                ],
+                "description": "The board shows everything at once; these decide when people are told.",
+            },
+        ),
+        (
+            "What polls say",
+            {"fields": ["absent_snapshots", "poll_overrules_trap"]},
+        ),
     ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

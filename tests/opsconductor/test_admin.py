@@ -24,6 +24,7 @@ pytestmark = pytest.mark.django_db
 SECRET = "c0mmunity-nobody-may-see"
 OURS = (
     "alerts/alert",
+    "alerts/alerttypesetting",
     "alerts/maintenancewindow",
     "connectors/alerttypetemplate",
     "connectors/categorymapping",
@@ -41,7 +42,7 @@ OURS = (
     "opsconductor/apikey",
 )
 ADDED = (
-    "alerts/maintenancewindow", "connectors/connector", "connectors/mibobject", "connectors/oidmapping",
+    "alerts/alerttypesetting", "alerts/maintenancewindow", "connectors/connector", "connectors/mibobject", "connectors/oidmapping",
     "connectors/snmpcredential", "connectors/snmpengine", "connectors/snmpuser", "dependencies/device",
     "opsconductor/apikey", "connectors/alerttypetemplate", "connectors/categorymapping",
     "connectors/deduplicationrule", "connectors/priorityrule", "connectors/severitymapping",
