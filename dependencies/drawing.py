@@ -149,4 +149,4 @@ def _lines(map_: Map, places: dict[str, Card]) -> Iterable[Line]:
             path = f"M{x1:g} {y1:g}C{x1 + bend:g} {y1:g} {x2 - bend:g} {y2:g} {x2:g} {y2:g}"
             through = f" through {edge.through}" if edge.through else ""
             group = f", group “{edge.group}”" if edge.group else ""
-            yield Line(path, kind, map_.is_gone(edge), f"{kind}{through}{group}")
+            yield Line(path, kind, edge in map_.gone, f"{kind}{through}{group}")

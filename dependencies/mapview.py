@@ -102,22 +102,18 @@ class Map:
     nodes: dict[str, Node]
     edges: list[Edge]
     opened: Opened
+    gone: frozenset[Edge] = frozenset()  # nothing comes through them at present
     hidden_above: int = 0
 
     @property
     def digest(self) -> str:
         """Of everything that is shown; the same one: nothing to show anew."""
         told = [(n.health, n.carried, n.shown, n.level, n.other_parents) for n in self.nodes.values()]
-        return sha256(repr((told, self.edges, self.hidden_above)).encode()).hexdigest()[:16]
+        return sha256(repr((told, self.edges, sorted(self.gone), self.hidden_above)).encode()).hexdigest()[:16]
 
     @property
     def url(self) -> str:
         return url(self.focus.address, self.opened)
-
-    def is_gone(self, edge: Edge) -> bool:
-        """Nothing comes through it at present."""
-        child, parent = self.nodes[edge.child].health, self.nodes[edge.parent].health
-        return child.state is State.CUT_OFF and parent.state in (State.DEAD, State.CUT_OFF)
 
 
 def describe(edges: Sequence[Edge]) -> str:
@@ -137,7 +133,8 @@ def around(device: str, opened: Opened) -> Map | None:
     addresses = [*levels, *below]
     down = _edges_between(addresses)
     all_above = states.edges_above(list(below)) if below else up
-    health = states.health(addresses, list(dict.fromkeys([*up, *all_above])))
+    above = list(dict.fromkeys([*up, *all_above]))
+    health = states.health(addresses, above)
     carried = states.carried(addresses)
     mine = health[device]
     if len(addresses) == 1 and mine.state is State.UNKNOWN and not carried and not up:
@@ -153,7 +150,7 @@ def around(device: str, opened: Opened) -> Map | None:
     for address, node in nodes.items():
         node.other_parents = len(parents_of[address] - nodes.keys())
         _offer(node, device, opened, limits)
-    result = Map(nodes[device], nodes, down, opened, hidden)
+    result = Map(nodes[device], nodes, down, opened, states.gone(down, above), hidden)
     _list_above(result)
     return result
 

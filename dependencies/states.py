@@ -37,6 +37,7 @@ class Why(NamedTuple):
     """The outage that explains a device: on which device, and its alert."""
 
     device: str
+    name: str
     alert_id: Any
     title: str
 
@@ -97,7 +98,8 @@ def health(addresses: Iterable[str], above: Sequence[Edge] | None = None) -> dic
     explanation = Explanation(Graph(edges), outages)
     dead = {o.device for o in outages if not o.component}
     counts = _counts(wanted)
-    known = {d.ip: d for d in Device.objects.filter(ip__in=wanted).only("id", "ip", "name", "site", "role").iterator()}
+    named = {*wanted, *(o.device for o in outages)}
+    known = {d.ip: d for d in Device.objects.filter(ip__in=named).only("id", "ip", "name", "site", "role").iterator()}
     found = {}
     for address in wanted:
         root = explanation.root(address)
@@ -111,6 +113,12 @@ def health(addresses: Iterable[str], above: Sequence[Edge] | None = None) -> dic
             state = State.ALERTS
         else:
             state = State.FINE if device else State.UNKNOWN
+        why = None
+        if root is not None:
+            out = root.outage
+            named_device = known.get(out.device)
+            name = named_device.name if named_device and named_device.name else out.device
+            why = Why(out.device, name, out.alert_id, titles[out.alert_id])
         found[address] = Health(
             address,
             device.name if device else "",
@@ -120,9 +128,20 @@ def health(addresses: Iterable[str], above: Sequence[Edge] | None = None) -> dic
             state,
             number,
             SEVERITY_WORDS[severity] if number else "",
-            Why(root.outage.device, root.outage.alert_id, titles[root.outage.alert_id]) if root else None,
+            why,
         )
     return found
+
+
+def gone(shown: Sequence[Edge], above: Sequence[Edge]) -> frozenset[Edge]:
+    """Those of the edges through which nothing comes at present. `above`: all edges above them."""
+    outages, _ = _outages({e.parent for e in [*shown, *above]})
+    if not outages:
+        return frozenset()
+    # For each of them somebody who stands on nothing else: whether an outage explains them is whether it leads to one.
+    probes = [Edge(f"?{n}", e.parent, e.kind, "", e.through) for n, e in enumerate(shown)]
+    explanation = Explanation(Graph([*above, *probes]), outages)
+    return frozenset(e for probe, e in zip(probes, shown, strict=True) if explanation.root(probe.child) is not None)
 
 
 def _outages(addresses: Iterable[str]) -> tuple[list[Outage], Mapping[Any, str]]:

@@ -123,7 +123,7 @@ def test_the_map_as_lists_for_those_who_do_not_see_it(viewer):
 
     lists = page[page.index('<div class="beside">') :]
     assert '<section class="panel drawing" aria-hidden="true">' in page
-    assert 'id="why-device" href="/dependencies/map/?device=10.20.7.1">10.20.7.1</a>' in lists
+    assert 'id="why-device" href="/dependencies/map/?device=10.20.7.1">tower-7-core</a>' in lists
     assert lists.index("tower-7-core") < lists.index("dist-north") < lists.index("core-1")
     assert "10.20.30.3" in lists
     assert "<b>No answer" not in viewer.get(MAP, {"device": "10.20.8.2"}).content.decode().replace("&lt;", "")

@@ -42,7 +42,7 @@ def test_a_dead_device_and_what_it_cuts_off():
     assert state("10.20.30.1") is State.CUT_OFF
     assert state(DIST) is State.FINE
     why = states.health([camera(2)])[camera(2)].why
-    assert (why.device, why.alert_id, why.title) == (TOWER, root.pk, "Device does not answer")
+    assert why == (TOWER, "tower-7-core", root.pk, "Device does not answer")
 
 
 def test_of_two_redundant_parents_one_is_enough():
@@ -145,6 +145,17 @@ def test_a_shortcut_past_a_level_does_not_flatten_it():
     (via_dist,) = (link for link in map_.nodes[DIST].parents if link.node.address == CORE_1)
     assert via_dist.is_repeated
     assert via_dist.how == "network, one of group “uplink” suffices"
+
+
+def test_the_map_marks_the_edges_through_which_nothing_comes():
+    outage(UPS)  # unheard: its network is gone, its power flows
+    outage(CORE_1)
+    Dependency.objects.create(device_ip=DIST, depends_on_ip=UPS, dependency_type="service")
+
+    map_ = shown(TOWER)
+
+    # Without the service the switch gives no services any more; it still forwards.
+    assert {(e.child, e.parent, e.kind) for e in map_.gone} == {(DIST, CORE_1, "network"), (DIST, UPS, "service")}
 
 
 def test_what_nobody_knows_has_no_map():
