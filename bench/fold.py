@@ -53,9 +53,11 @@ def main() -> None:
                 order = [event(Item, child, False) for child in children]
                 random.Random(number).shuffle(order)
                 half = len(order) // 2
-                batches = (
-                    cut(order[:half], options.batch) + [[event(Item, root, False)]] + cut(order[half:], options.batch)
-                )
+                batches = [
+                    *cut(order[:half], options.batch),
+                    [event(Item, root, False)],
+                    *cut(order[half:], options.batch),
+                ]
                 took = [timed(ingest, batch) for batch in batches]
                 check(conn, options.children)
                 back = timed(ingest, [event(Item, root, True)])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import shutil
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.system import ROOT, Load, process, system
+from bench.system import ROOT, Load, process, pss, system
 
 PATIENCE_SECONDS = 5  # without a single new event, before the account is closed
 TABLES = "alerts_alert, alerts_alerthistory, alerts_tombstone, connectors_rawevent, connectors_ingestcount"
@@ -121,7 +123,56 @@ def main() -> None:
                         Row(f"{rate:,}/s, datagram to commit, p99", "ms", [found["p99"]], [], "", required, goal)
                     )
                     say(f"{rate:,}/s for {options.seconds} s: {found}")
+                reset(conn)
+                idle, after = memory(conn, options, set(cores))
+                rows.append(Row("listener, waiting", "MB", [idle], [], "", "80 MB"))
+                rows.append(Row("listener after 100,000 traps", "MB", [after], [], "", "200 MB"))
+                say(f"listener: {idle:.0f} MB waiting, {after:.0f} MB after 100,000 traps")
+    if not options.quick:
+        rows += webhooks(options)
     report(rows, options)
+
+
+def memory(conn: Any, options: argparse.Namespace, cores: set[int]) -> tuple[float, float]:
+    """MB (PSS) of a listener that waits, and of one that has stored 100,000 traps."""
+    port = free_port()
+    with process("trap_listener", "--listen", f"127.0.0.1:{port}", cores=cores) as listener:
+        wait_for_listener(conn)
+        time.sleep(2)
+        idle = pss(listener.pid)
+        load = Load("--port", port, "--traps", 100_000, "--problems", 20_000, "--sources", options.sources)
+        load.begin()
+        load.ended()
+        total, moved_at = 0, time.time()
+        while total < 100_000 and time.time() < moved_at + PATIENCE_SECONDS:
+            time.sleep(0.2)
+            before = total
+            total = conn.execute("SELECT coalesce(sum(count), 0) FROM connectors_ingestcount").fetchone()[0]
+            moved_at = time.time() if total > before else moved_at
+        return idle, pss(listener.pid)
+
+
+def webhooks(options: argparse.Namespace) -> list[Row]:
+    """The events API, measured by its own benchmark on a system of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.webhook", "--runs", str(options.runs), "--json"],
+        cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL", "OPSCONDUCTOR_VAR")},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if done.returncode:
+        raise SystemExit("bench/webhook.py did not end well; see above.")
+    found = json.loads(done.stdout.splitlines()[-1])
+    plain = [found["plain"]]
+    (one, one_p99), (fifty, fifty_p99) = found["1"], found["50"]
+    nothing = "Django under the same daphne that answers nothing"
+    return [
+        Row("POST of one event, durable", "events/s", one, plain, nothing, "1,000", "1,400"),
+        Row("the same, p99", "ms", one_p99, [], "", "200 ms"),
+        Row("POST of 50 events", "events/s", fifty, [], "", "4,000", "6,000"),
+        Row("the same, p99", "ms", fifty_p99, [], "", "200 ms"),
+    ]
 
 
 def say(text: str) -> None:
@@ -269,7 +320,7 @@ def report(rows: list[Row], options: argparse.Namespace) -> None:
     for row in rows:
         yardstick = f"{statistics.median(row.yardstick):,.0f}" if row.yardstick else ""
         ratio = f"{row.ratio:.2f}" if row.ratio else ""
-        measured = f"{row.median:,.0f} {row.unit}" if row.unit != "ms" else f"{row.median:,.1f} ms"
+        measured = f"{row.median:,.1f} ms" if row.unit == "ms" else f"{row.median:,.0f} {row.unit}"
         say(f"{row.what:36}{measured:>16}{yardstick:>14}{ratio:>7}  {row.required} / {row.goal}")
     folder = ROOT / "bench" / "results"
     folder.mkdir(exist_ok=True)
@@ -286,7 +337,7 @@ def html_page(rows: list[Row], options: argparse.Namespace) -> str:
         "td:first-child,th:first-child{text-align:left}"
         "rect{fill:#2f6fd6}rect.y{fill:#8a8a8a}text{font-size:12px;fill:currentColor}"
     )
-    rates = [row for row in rows if row.unit == "traps/s"]
+    rates = [row for row in rows if row.unit.endswith("/s")]
     most = max(value for row in rates for value in (*row.measured, *row.yardstick))
     bars, y = [], 0
     for row in rates:

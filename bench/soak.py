@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import time
-from pathlib import Path
 
 from bench.ingest import check, free_port, reset, say, wait_for_listener
-from bench.system import Load, process, system
+from bench.system import Load, process, pss, system
 
 EVERY_SECONDS = 5
 # Of the last minute over the second one: the first fills caches.
@@ -62,14 +60,6 @@ def main() -> None:
 def heartbeat(conn: object) -> dict:
     row = conn.execute("SELECT detail FROM opsconductor_heartbeat WHERE process = 'trap_listener'").fetchone()  # type: ignore[attr-defined]
     return row[0] if row else {}
-
-
-def pss(pid: int) -> float:
-    """Proportional set size in MB."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    return float(os.sysconf("SC_PAGE_SIZE"))
 
 
 if __name__ == "__main__":

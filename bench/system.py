@@ -91,3 +91,11 @@ def process(*words: str, cores: set[int] | None = None) -> Iterator[subprocess.P
     finally:
         child.terminate()
         child.wait(20)
+
+
+def pss(pid: int) -> float:
+    """Proportional set size in MB."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    return float(os.sysconf("SC_PAGE_SIZE"))

@@ -27,6 +27,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=1, help="how often each problem is said; 1: every event opens")
     parser.add_argument("--keyed", action="store_true", help="with an Idempotency-Key each")
+    parser.add_argument(
+        "--json", action="store_true", help="the medians as JSON in the last line, for bin/bench ingest"
+    )
     parser.add_argument("--load", metavar="URL", help=argparse.SUPPRESS)
     parser.add_argument("--each", type=int, default=1, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -76,6 +79,12 @@ def main() -> None:
         print(
             f"median of {options.runs}, {each} a request: {rate:,.0f} alerts/s, p99 {p99:.0f} ms; every alert verified "
             "by SQL."
+        )
+    if options.json:
+        print(
+            json.dumps(
+                {"plain": plain, **{str(each): list(zip(*figures, strict=True)) for each, figures in found.items()}}
+            )
         )
 
 
