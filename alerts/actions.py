@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 RUN_AGAIN = ("40P01", "40001")
 ATTEMPTS = 4
+BATCH = 500
 CHANGED = ("acknowledged_at", "acknowledged_by", "acknowledged_until", "assigned_to", "status", "updated_at")
 
 
@@ -69,6 +70,34 @@ def resolve(alert_id: UUID, *, by: User, notes: str = "") -> Alert:
     """A person says it is over. Repeats of the same raise do not reopen it until a clear came in between. What it kept
     quiet below it gets the time to recover, as if its source had cleared it."""
     return _again(lambda exclusive: _resolve(alert_id, by, notes, exclusive), alert_id)
+
+
+def resolve_many(alert_ids: Iterable[UUID], *, by: User, notes: str = "") -> int:
+    """A person says of many that they are over; how many were still open. In batches, each a transaction of its own."""
+    ids, done = list(alert_ids), 0
+    for start in range(0, len(ids), BATCH):
+        part = ids[start : start + BATCH]
+        done += locked.again(connection.cursor, lambda part=part: _resolve_part(part, by, notes))  # type: ignore[misc]
+    return done
+
+
+def _resolve_part(ids: list[UUID], by: User, notes: str) -> int:
+    now = timezone.now()
+    fingerprints = dict(Alert.objects.filter(pk__in=ids).values_list("fingerprint", "pk"))
+    with transaction.atomic(), connection.cursor() as cur:
+        held = locked.take(cur, fingerprints)
+        plan = Plan(decisions=[], states=store.read_states(cur, fingerprints, now))
+        ended = []
+        for key, state in plan.states.items():
+            episode = state.episode
+            if episode is not None and episode.is_raised and episode.id == fingerprints[key]:
+                engine.resolve(episode, plan, now, by=by.pk, notes=notes.strip())
+                ended.append(episode.id)
+        history = correlation.apply(cur, plan, held.surroundings, now, exclusive=held.exclusive)
+        Alert.objects.filter(pk__in=ended).update(resolved_by=by)
+        store.write_history(cur, history, now)
+        transaction.on_commit(doorbell.ring)
+    return len(ended)
 
 
 def assign(alert_id: UUID, *, by: User, assignee: User | None, notes: str = "") -> Alert:

@@ -19,6 +19,7 @@ LABELS = {
     "device_ip": "address",
     "device_name": "device",
     "root_only": "roots only",
+    "stale": "nothing clears them",
 }
 
 

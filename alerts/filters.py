@@ -16,7 +16,7 @@ import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from drf_spectacular.utils import extend_schema_field
 
 from alerts.choices import OPEN_STATUSES, Category, Condition, Priority, Severity, Status
@@ -33,6 +33,7 @@ MAX_SEARCH_WORDS = 10
 STATUS_WORDS = {s.value: s.value for s in Status}
 SEVERITY_WORDS = {s.label: s.value for s in reversed(Severity)}
 CATEGORY_WORDS = {c.value: c.value for c in Category}
+YES_OR_NO = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False}
 PRIORITY_WORDS = {p.label.lower(): p.value for p in Priority}
 
 
@@ -210,6 +211,17 @@ class RootOnlyFilter(Words):
         return qs.filter(correlated_to_id=None) if value == [True] else qs
 
 
+class StaleFilter(Words):
+    """Open alerts whose connector is switched off or gone: nothing clears them any more (engine.md, case 79)."""
+
+    def narrow(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
+        from connectors.models import Connector
+
+        listens = Exists(Connector.objects.filter(pk=OuterRef("connector_id"), enabled=True))
+        stale = Q(condition=Condition.RAISED) & ~Q(listens)
+        return qs.filter(stale) if value[-1] else qs.exclude(stale)
+
+
 class OrderingFilter(Words):
     field_class = OrderingField
 
@@ -324,10 +336,12 @@ class AlertFilterSet(django_filters.FilterSet):
     )
     root_only = _documented(
         "true leaves out what another alert explains.",
-        RootOnlyFilter(
-            noun="answer",
-            words={"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False},
-        ),
+        RootOnlyFilter(noun="answer", words=YES_OR_NO),
+        "true",
+    )
+    stale = _documented(
+        "true: open alerts whose connector is switched off or deleted, so that nothing clears them any more.",
+        StaleFilter(noun="answer", words=YES_OR_NO),
         "true",
     )
     ordering = _documented(

@@ -45,10 +45,11 @@ FILTERS = (
     "from",
     "to",
     "root_only",
+    "stale",
     "ordering",
 )
 # One value each; every other filter takes a comma list.
-SINGLE = frozenset({"search", "from", "to", "root_only"})
+SINGLE = frozenset({"search", "from", "to", "root_only", "stale"})
 DEFAULT_STATUS = (Status.ACTIVE.value, Status.ACKNOWLEDGED.value)
 NEWEST_FIRST = "-occurred_at"
 

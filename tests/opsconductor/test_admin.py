@@ -42,9 +42,9 @@ OURS = (
     "opsconductor/apikey",
 )
 ADDED = (
-    "alerts/alerttypesetting", "alerts/maintenancewindow", "connectors/connector", "connectors/mibobject", "connectors/oidmapping",
-    "connectors/snmpcredential", "connectors/snmpengine", "connectors/snmpuser", "dependencies/device",
-    "opsconductor/apikey", "connectors/alerttypetemplate", "connectors/categorymapping",
+    "alerts/alerttypesetting", "alerts/maintenancewindow", "connectors/connector", "connectors/mibobject",
+    "connectors/oidmapping", "connectors/snmpcredential", "connectors/snmpengine", "connectors/snmpuser",
+    "dependencies/device", "opsconductor/apikey", "connectors/alerttypetemplate", "connectors/categorymapping",
     "connectors/deduplicationrule", "connectors/priorityrule", "connectors/severitymapping",
 )  # fmt: skip
 
