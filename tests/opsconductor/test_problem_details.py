@@ -135,5 +135,10 @@ def test_the_page_that_describes_the_api_needs_a_sign_in_and_nothing_from_elsewh
 
 
 def test_the_root_lists_the_collections_to_whoever_has_signed_in(program):
-    assert program.get("/api/v1/").json() == {"alerts": "http://testserver/api/v1/alerts/"}
+    collections = program.get("/api/v1/").json()
+
+    assert collections["alerts"] == "http://testserver/api/v1/alerts/"
+    assert {"devices", "dependencies", "maintenance-windows", "mappings", "oid-mappings"} <= set(collections)
+    for url in collections.values():
+        assert program.get(url.removeprefix("http://testserver")).status_code in (200, 403), url
     assert_problem(Client().get("/api/v1/"), 401)
