@@ -1,4 +1,4 @@
-"""Too many new alerts of one type: they are on the board, one alert says how many, and what lasts is told in the end."""
+"""Too many new alerts of one type: on the board, not told one by one; what lasts is told in the end."""
 
 from __future__ import annotations
 
