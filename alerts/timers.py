@@ -54,31 +54,40 @@ _UNLISTED = """
 SELECT DISTINCT window_id FROM alerts_suppression
 WHERE window_id IS NOT NULL AND kind = 'maintenance' AND ended_because = %s AND listed_at IS NULL"""
 
-_UNTIL_CLEARED = """
-SELECT 1 FROM alerts_maintenancewindow
-WHERE kind = 'silence' AND ends_at IS NULL AND closed_at IS NULL AND starts_at <= %s LIMIT 1"""
-
-# Silences "until cleared" whose alerts have all ended.
+# Silences "until cleared" whose alerts have all ended. What is not an alert's id is nobody's.
+_CLEARED = """
+SELECT w.id FROM alerts_maintenancewindow AS w
+CROSS JOIN LATERAL (
+    SELECT array_agg(CASE WHEN chosen ~ '^[0-9a-fA-F-]{32,36}$' THEN chosen END) AS ids, count(*) AS number
+    FROM jsonb_path_query(w.matchers, 'lax $.alerts[*]') AS each, LATERAL (SELECT each #>> '{}' AS chosen) AS c
+) AS c
+WHERE w.kind = 'silence' AND w.ends_at IS NULL AND w.closed_at IS NULL AND w.starts_at <= %s AND c.number > 0
+  AND NOT EXISTS (
+    SELECT 1 FROM alerts_alert AS a
+    WHERE a.id = ANY(c.ids::uuid[]) AND a.condition = 'raised'
+      AND (a.last_clear_at IS NULL OR a.last_clear_at < w.starts_at))
+ORDER BY w.id"""
+# Only where there are some: the very statement is an edit, for which every batch waits and begins anew.
 _CLOSE = """
-UPDATE alerts_maintenancewindow AS w SET closed_at = %s, updated_at = now()
-WHERE w.id IN (
-    SELECT w.id FROM alerts_maintenancewindow AS w
-    WHERE w.kind = 'silence' AND w.ends_at IS NULL AND w.closed_at IS NULL AND w.starts_at <= %s
-      AND jsonb_array_length(COALESCE(w.matchers -> 'alerts', '[]')) > 0
-      AND NOT EXISTS (
-        SELECT 1 FROM jsonb_array_elements_text(w.matchers -> 'alerts') AS chosen
-        JOIN alerts_alert AS a ON a.id = chosen::uuid
-        WHERE a.condition = 'raised' AND (a.last_clear_at IS NULL OR a.last_clear_at < w.starts_at)))"""
+UPDATE alerts_maintenancewindow SET closed_at = %s, updated_at = now() WHERE id = ANY(%s) AND closed_at IS NULL"""
 
 
 def turn(conn: Connection, now: datetime | None = None, holder: Holder | None = None) -> int:
-    """Everything that is due at `now`; how many alerts changed. Any process may call it at any time."""
+    """Everything that is due at `now`; how many alerts changed. Any process may call it at any time.
+
+    What fails does not keep the rest from its turn; the first error reaches the caller in the end.
+    """
     now = now or datetime.now(UTC)
     holder = holder or Holder()
-    changed = expire(conn, now, holder)
-    changed += lapse_acknowledgements(conn, now, holder)
-    changed += look_at_edits(conn, now, holder)
-    changed += end_reasons(conn, now, holder)
+    changed = 0
+    failure: Exception | None = None
+    for step in (expire, lapse_acknowledgements, look_at_edits, end_reasons):
+        try:
+            changed += step(conn, now, holder)
+        except Exception as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
     return changed
 
 
@@ -264,8 +273,9 @@ def look_at_edits(conn: Connection, now: datetime, holder: Holder) -> int:
 
     What was looked at last is kept in the database, so it is done once, by whichever process comes first.
     """
-    if conn.execute(_UNTIL_CLEARED, (now,)).fetchone():
-        conn.execute(_CLOSE, (now, now))
+    cleared = [row[0] for row in conn.execute(_CLEARED, (now,)).fetchall()]
+    if cleared:
+        conn.execute(_CLOSE, (now, cleared))
     with conn.cursor() as cur:
         s = holder.fresh(cur)
     last = conn.execute("SELECT versions, due_at FROM alerts_evaluation WHERE id = 1").fetchone()
