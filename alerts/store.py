@@ -51,7 +51,8 @@ _INSERT = """COPY alerts_alert (
 # Touches no indexed column: a HOT update.
 _COUNT = """
 UPDATE alerts_alert AS a SET occurrence_count = a.occurrence_count + v.added, last_raise_at = v.last_raise_at,
-    last_occurrence_at = v.last_occurrence_at, expires_at = v.expires_at, updated_at = %s
+    last_occurrence_at = v.last_occurrence_at, expires_at = v.expires_at,
+    missed_snapshots = CASE WHEN v.added > 0 THEN 0 ELSE a.missed_snapshots END, updated_at = %s
 FROM unnest(%s::uuid[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
     AS v(id, added, last_raise_at, last_occurrence_at, expires_at)
 WHERE a.id = v.id"""
@@ -60,6 +61,7 @@ _CHANGE = """
 UPDATE alerts_alert AS a SET
     occurrence_count = a.occurrence_count + v.added, last_raise_at = v.last_raise_at,
     last_occurrence_at = v.last_occurrence_at, expires_at = v.expires_at, ttl_minutes = v.ttl_minutes,
+    missed_snapshots = CASE WHEN v.added > 0 THEN 0 ELSE a.missed_snapshots END,
     condition = v.condition, status = v.status, is_clear = v.condition = 'cleared',
     severity = v.severity, peak_severity = v.peak_severity,
     impact = COALESCE(v.impact, a.impact), urgency = COALESCE(v.urgency, a.urgency),

@@ -131,11 +131,11 @@ class Ingest:
         done = 0
         self._working_since = time.monotonic()
         try:
-            parts = _parts(items, extra)
-            for number, (part, counts) in enumerate(parts, 1):
+            cut = parts(items, extra)
+            for number, (part, counts) in enumerate(cut, 1):
                 step = None
                 if place is not None:
-                    end = place.end if number == len(parts) else place.after[done + len(part) - 1]
+                    end = place.end if number == len(cut) else place.after[done + len(part) - 1]
                     step = place._replace(end=end)
                 try:
                     self._store(part, counts, step, doubtful)
@@ -574,17 +574,17 @@ def _locks_needed(event: NormalizedAlert | None) -> int:
     return needs
 
 
-def _parts(
+def parts(
     items: Sequence[Item], extra: Counter[journal.Bucket] | None
 ) -> list[tuple[Sequence[Item], Counter[journal.Bucket] | None]]:
     """The batch, cut so that no transaction locks more fingerprints than it may; extra counts go with the first."""
-    parts: list[list[Item]] = [[]]
+    cut: list[list[Item]] = [[]]
     locked = 0
     for item in items:
         needs = _locks_needed(item.event)
-        if locked + needs > locks.MAX_FINGERPRINTS and parts[-1]:
-            parts.append([])
+        if locked + needs > locks.MAX_FINGERPRINTS and cut[-1]:
+            cut.append([])
             locked = 0
-        parts[-1].append(item)
+        cut[-1].append(item)
         locked += needs
-    return [(part, None if number else extra) for number, part in enumerate(parts)]
+    return [(part, None if number else extra) for number, part in enumerate(cut)]

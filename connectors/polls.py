@@ -25,7 +25,9 @@ from alerts.engine import Episode, HistoryRow, Plan, State
 from alerts.ids import uuid7
 from alerts.surroundings import Holder, Surroundings
 from alerts.types import NormalizedAlert
+from alerts.wanted import Wanted
 from connectors import journal
+from connectors.ingest import parts
 from connectors.journal import Item
 from connectors.snapshot import ConnectorRow, Snapshot
 from opsconductor import doorbell, pgtext
@@ -41,10 +43,18 @@ ATTEMPTS = 5
 DISAGREEMENT = "disagreement"
 
 _OPEN_COLUMNS = "fingerprint, id, connector_id, host(device_ip), alert_type, component, last_raise_at, missed_snapshots"
+# All addresses of the device: what it was known by when the alert was opened, unless that is another's by now.
 _OPEN_ON_DEVICE = f"""
-SELECT {_OPEN_COLUMNS} FROM alerts_alert WHERE condition = 'raised' AND device_ip = %s::inet"""  # noqa: S608
+SELECT {_OPEN_COLUMNS} FROM alerts_alert WHERE condition = 'raised' AND device_ip = ANY(ARRAY(
+    SELECT %(ip)s::inet
+    UNION SELECT address FROM dependencies_device AS d, unnest(d.ip || d.aliases || d.former_ips) AS address
+    WHERE (d.ip = %(ip)s::inet OR d.aliases @> ARRAY[%(ip)s::inet])
+      AND NOT EXISTS (
+        SELECT 1 FROM dependencies_device AS other
+        WHERE other.id <> d.id AND (other.ip = address OR other.aliases @> ARRAY[address]))))
+ORDER BY id"""  # noqa: S608
 _OPEN_OF_SOURCE = f"""
-SELECT {_OPEN_COLUMNS} FROM alerts_alert WHERE condition = 'raised' AND connector_id = %s"""  # noqa: S608
+SELECT {_OPEN_COLUMNS} FROM alerts_alert WHERE condition = 'raised' AND connector_id = %s ORDER BY id"""  # noqa: S608
 _MISSED = """
 UPDATE alerts_alert AS a SET missed_snapshots = v.missed
 FROM unnest(%s::uuid[], %s::int[]) AS v(id, missed) WHERE a.id = v.id"""
@@ -106,14 +116,19 @@ def store_poll(
     stored = Stored()
     items = [*poll.items, own]
     for start in range(0, len(items), BATCH):
-        part = items[start : start + BATCH]
+        for part, _ in parts(items[start : start + BATCH], None):
+            fixed = [item.outcome for item in part]
 
-        def work(holder: Holder, alone: bool, part: Sequence[Item] = part) -> None:
-            _findings(connect(), poll, part, holder, alone, now(), stored)
+            def work(
+                holder: Holder, alone: bool, part: Sequence[Item] = part, fixed: Sequence[Outcome | None] = fixed
+            ) -> None:
+                for item, outcome in zip(part, fixed, strict=True):  # an attempt that was lost decided already
+                    item.outcome, item.reason, item.alert_id, item.fingerprint = outcome, "", None, ""
+                _findings(connect(), poll, part, holder, alone, now(), stored)
 
-        _run(connect, holder, work)
+            _run(connect, holder, work)
     if poll.is_complete and poll.reconciles:
-        _run(connect, holder, lambda s, alone: _absences(connect(), poll, s, alone, now(), stored))
+        _absences(connect, poll, holder, now, stored)
     doorbell.ring()
     return stored
 
@@ -146,25 +161,26 @@ def _findings(
     events = [item for item in items if item.event is not None and item.outcome is None]
     keys = {id(item): engine.targets(item.event) for item in events}  # type: ignore[arg-type]
     with conn.transaction(), conn.cursor() as cur:
-        every = [key for found in keys.values() for key in found]
-        held = locked.take(cur, every, exclusive=alone, holder=holder)
+        wanted = Wanted.of([i.event for i in events], [keys[id(i)] for i in events])  # type: ignore[misc]
+        held = locked.take(cur, wanted.fingerprints, exclusive=alone, holder=holder)
         s = held.surroundings
         alone = alone or s.reaches([item.event for item in events])  # type: ignore[misc]
         if alone and not held.exclusive:
             raise ReachNeeded
-        states = store.read_states(cur, every, now)
+        states = store.read_states(cur, wanted.fingerprints, now)
         raised_by = _raised_by(cur, states)
-        plan = Plan(decisions=[], states=states)
+        plan = Plan(decisions=[], states=states, aliases=wanted.aliases)
         told: list[Item] = []
         for item in events:
             event, own = item.event, keys[id(item)]
             if event is None:
                 continue
-            if _is_unchanged(event, own, states):
+            known = [plan.state(key) for key in own]
+            if _is_unchanged(event, [state for _, state in known]):
                 done.unchanged += 1
                 continue
             disagrees = event.is_clear and any(
-                (by := raised_by.get(key)) is not None and by != poll.connector.id for key in own
+                (by := raised_by.get(key)) is not None and by != poll.connector.id for key, _ in known
             )
             if disagrees:
                 done.disagreements += 1
@@ -173,7 +189,7 @@ def _findings(
                     item.outcome = Outcome.LATE
                     told.append(item)
                     continue
-            part = engine.decide([event], [own], states, s.policy, uuid7)
+            part = engine.decide([event], [own], states, s.policy, uuid7, aliases=wanted.aliases)
             decision = part.decisions[0]
             item.outcome, item.alert_id, item.fingerprint = decision.outcome, decision.alert_id, decision.fingerprint
             plan.history += part.history
@@ -189,11 +205,11 @@ def _findings(
     stored.disagreements += done.disagreements
 
 
-def _is_unchanged(event: NormalizedAlert, keys: Sequence[str], states: dict[str, State]) -> bool:
+def _is_unchanged(event: NormalizedAlert, states: Sequence[State]) -> bool:
     """What the alert says already is only seen once more; an "all is well" of what is well is nothing."""
     if event.is_clear:
-        return not any((e := states[key].episode) is not None and e.is_raised for key in keys)
-    episode = states[keys[0]].episode
+        return not any((e := state.episode) is not None and e.is_raised for state in states)
+    episode = states[0].episode
     if episode is None or not episode.is_raised:
         return False
     if (event.severity, event.title, event.message) != (episode.severity, episode.title, episode.message):
@@ -220,25 +236,28 @@ def _raised_by(cur: Any, states: dict[str, State]) -> dict[str, int | None]:
 
 
 def _absences(
-    conn: psycopg.Connection[Any], poll: Poll, holder: Holder, alone: bool, now: datetime, stored: Stored
+    connect: Callable[[], psycopg.Connection[Any]],
+    poll: Poll,
+    holder: Holder,
+    now: Callable[[], datetime],
+    stored: Stored,
 ) -> None:
-    reported = {
-        key
-        for item in poll.items
-        if item.event is not None and not item.event.is_clear
-        for key in engine.targets(item.event)
-    }
-    with conn.cursor() as cur:
+    raised = [item.event for item in poll.items if item.event is not None and not item.event.is_clear]
+    reported = set(Wanted.of(raised, [engine.targets(event) for event in raised]).fingerprints)
+    with connect().cursor() as cur:
         found = [o for o in _open(cur, poll) if _concerns(o, poll, holder.value)]
-    if not found:
-        return
     for start in range(0, len(found), BATCH):
-        _absent_part(conn, poll, found[start : start + BATCH], reported, holder, alone, now, stored)
+
+        def work(holder: Holder, alone: bool, part: Sequence[_Open] = found[start : start + BATCH]) -> None:
+            _absent_part(connect(), poll, part, reported, holder, alone, now(), stored)
+
+        # Each part by itself: one that is committed must not count again because a later one has to begin anew.
+        _run(connect, holder, work)
 
 
 def _open(cur: Any, poll: Poll) -> list[_Open]:
     if poll.device_ip is not None:
-        cur.execute(_OPEN_ON_DEVICE, (poll.device_ip,))
+        cur.execute(_OPEN_ON_DEVICE, {"ip": poll.device_ip})
     else:
         cur.execute(_OPEN_OF_SOURCE, (poll.connector.id,))
     return [_Open(*row) for row in cur.fetchall()]

@@ -12,6 +12,7 @@ from alerts.surroundings import Holder
 from connectors import polls
 from connectors.models import Connector, IngestCount, RawEvent
 from connectors.polls import Poll
+from dependencies.models import CorrelationRule, Dependency, Device
 from opsconductor import db
 from opsconductor.models import SystemSettings
 from tests.line import LINK_DOWN, assert_account_balances, interface
@@ -192,3 +193,92 @@ def test_a_poll_that_brings_news_of_a_known_problem_is_an_event(source):
     )
 
     assert (alert().severity, alert().occurrence_count, alert().title) == (5, 2, "Both power supplies failed")
+
+
+def test_a_finding_survives_the_loss_of_its_transaction(source):
+    """A deadlock after the decision: the poll is stored again, with all its findings."""
+    with db.connect(application="other") as other:
+        other.execute("CREATE SEQUENCE lost")
+        other.execute(
+            "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF nextval('lost') = 1 THEN "
+            "RAISE EXCEPTION 'sacrificed' USING ERRCODE = 'deadlock_detected'; END IF; RETURN NULL; END $$"
+        )
+        other.execute("CREATE TRIGGER lose BEFORE INSERT ON alerts_alerthistory EXECUTE FUNCTION lose()")
+        try:
+            stored = source.poll("psu_failed")
+        finally:
+            other.execute("DROP TRIGGER lose ON alerts_alerthistory")
+            other.execute("DROP FUNCTION lose")
+            other.execute("DROP SEQUENCE lost")
+
+    assert stored.outcomes == {"opened": 1}
+    assert alert().condition == "raised"
+
+
+def test_one_poll_counts_as_one_also_where_its_parts_begin_anew(source, monkeypatch):
+    """More absent alerts than one transaction takes, the last of them of a device others stand on."""
+    monkeypatch.setattr(polls, "BATCH", 1)
+    SystemSettings.objects.update_or_create(pk=1, defaults={"absent_snapshots": 2})
+    source.poll("psu_failed a", "psu_failed b")
+    source.poll("psu_failed a", "psu_failed b", "link_down c")
+    Alert.objects.filter(alert_type="link_down").update(missed_snapshots=1)
+    CorrelationRule.objects.create(name="links", parent_alert_types=["link_down"], hidden_alert_types=["x"])
+    Dependency.objects.create(device_ip="10.9.9.9", depends_on_ip=DEVICE)
+    Alert.objects.filter(alert_type="link_down").update(outage=True)
+    try:
+        stored = source.poll()
+    finally:
+        Dependency.objects.all().delete()
+        CorrelationRule.objects.filter(name="links").delete()
+        SystemSettings.objects.all().delete()
+
+    assert stored.cleared_as_absent == 1
+    assert set(Alert.objects.filter(condition="raised").values_list("missed_snapshots", flat=True)) == {1}
+
+
+def test_a_poll_with_clears_of_many_types_is_stored_however_many_locks_it_needs(source):
+    source.second += 60
+    start = source.line.now + timedelta(seconds=60)
+    items = [source.finding(f"psu_failed {n}", start, True) for n in range(300)]
+    for number, item in enumerate(items):
+        item.event.clears = tuple(f"type_{number}_{n}" for n in range(10))
+    poll = Poll(source.row, start, items, DEVICE, DEVICE, "sw-1")
+
+    assert polls.store_poll(lambda: source.conn, poll, source.holder, lambda: start).unchanged == 301
+
+
+def test_a_poll_knows_an_alert_by_the_address_its_device_had(source):
+    source.poll("psu_failed")
+    opened = alert(alert_type="psu_failed")
+    source.second += 60
+    start = source.line.now + timedelta(seconds=source.second)
+    item = source.finding("psu_failed", start, False)
+    item.event.device_key = item.event.device_ip = "127.0.0.9"
+    item.event.former_keys = (DEVICE,)
+    poll = Poll(source.row, start, [item], "127.0.0.9", "127.0.0.9", "sw-1", frozenset({"psu_failed"}))
+    stored = polls.store_poll(lambda: source.conn, poll, source.holder, lambda: start)
+
+    assert stored.unchanged == 2
+    assert alert(alert_type="psu_failed").pk == opened.pk
+
+
+def test_absence_ends_what_was_opened_under_an_earlier_address_of_the_device(source):
+    source.poll("psu_failed")
+    device = Device.objects.create(ip="127.0.0.9", name="sw-1")
+    Device.objects.filter(pk=device.pk).update(former_ips=[DEVICE])
+    for number in (1, 2):
+        start = source.line.now + timedelta(seconds=60 + 60 * number)
+        poll = Poll(source.row, start, [], "127.0.0.9", "127.0.0.9", "sw-1", frozenset({"psu_failed"}))
+        stored = polls.store_poll(lambda: source.conn, poll, source.holder, source.line.ingest.clock)
+    device.delete()
+
+    assert stored.cleared_as_absent == 1
+
+
+def test_a_trap_that_says_it_again_makes_absence_begin_to_count_anew(source, line):
+    line.trap(LINK_DOWN, interface(3), after=1)
+    source.poll()
+    line.trap(LINK_DOWN, interface(3), after=source.second + 10)
+    assert source.poll().cleared_as_absent == 0
+    assert alert(alert_type="link_down").condition == "raised"
+    assert source.poll().cleared_as_absent == 1

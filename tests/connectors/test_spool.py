@@ -342,7 +342,7 @@ def test_a_record_stored_in_parts_goes_on_where_it_was_cut(line, process, outage
     record = first.spool.read()
     for each in record.items:
         first.durable._read(each)
-    parts = ingest_module._parts(record.items, None)
+    parts = ingest_module.parts(record.items, None)
     cut = len(parts[0][0])
     first.ingest.store(parts[0][0], None, ingest_module.Place(record.spool, record.after, record.after[cut - 1]))
     first.die()
