@@ -37,6 +37,12 @@ ORDER BY acknowledged_until LIMIT %s"""
 _DUE = """
 SELECT alert_id, kind FROM alerts_suppression WHERE ended_at IS NULL AND until <= %s ORDER BY until LIMIT %s"""
 
+# An alert that somebody deleted past the engine leaves what would be due for ever, before all others.
+_GONE = """
+UPDATE alerts_suppression AS s SET ended_at = %(now)s, ended_because = 'the alert was removed'
+WHERE s.ended_at IS NULL AND s.until <= %(now)s
+  AND NOT EXISTS (SELECT 1 FROM alerts_alert AS a WHERE a.id = s.alert_id)"""
+
 # What somebody edited, or a window's hour, may concern: all that is open, as windows and rules see it.
 _OPEN = """
 SELECT a.id, host(a.device_ip), a.alert_type, a.category, a.connector_id, a.tags, a.quiet, a.outage, a.last_clear_at,
@@ -183,7 +189,9 @@ def end_reasons(conn: Connection, now: datetime, holder: Holder) -> int:
             exclusive=any(row[1] == SuppressionKind.FLAPPING for row in due),
         )
         total += changed
-        if len(due) < BATCH or not changed:
+        if not changed and not conn.execute(_GONE, {"now": now}).rowcount:
+            return total
+        if len(due) < BATCH:
             return total
 
 

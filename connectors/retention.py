@@ -58,6 +58,7 @@ class Result:
     held: dict[date, str] = field(default_factory=dict)  # days that are due and stay, and why
     alerts: int = 0
     history: int = 0
+    reasons: int = 0  # why alerts were quiet
     counts: int = 0  # rows folded
     sockets: int = 0
     keys: int = 0
@@ -68,7 +69,7 @@ class Result:
 
     def __bool__(self) -> bool:
         return bool(
-            self.days or self.alerts or self.history or self.counts or self.sockets
+            self.days or self.alerts or self.history or self.reasons or self.counts or self.sockets
             or self.keys or self.progress or self.informs
         )  # fmt: skip
 
@@ -78,6 +79,7 @@ class Result:
         for number, what in (
             (self.alerts, "ended alerts"),
             (self.history, "rows of their history"),
+            (self.reasons, "reasons why alerts were quiet"),
             (self.counts, "counts folded into longer spans"),
             (self.sockets, "socket counts folded into the total"),
             (self.keys, "idempotency keys"),
@@ -114,7 +116,7 @@ def step(
         if not row or not row[0]:
             run.result.busy = True
             return run.result
-        for job in (run.journal, run.alerts, run.counts, run.sockets, run.leftovers):
+        for job in (run.journal, run.alerts, run.reasons, run.counts, run.sockets, run.leftovers):
             for _ in job(conn):
                 if time.monotonic() > until:
                     run.result.more = bool(run.result)  # what others held may be held for long: later, not at once
@@ -210,7 +212,15 @@ WHERE id = ANY(%s::uuid[]) AND condition <> 'raised' AND resolved_at < %s ORDER 
     _HISTORY = """
 DELETE FROM alerts_alerthistory WHERE id IN (
     SELECT id FROM alerts_alerthistory WHERE alert_id = ANY(%s::uuid[]) ORDER BY id LIMIT %s)"""
+    _REASONS = "DELETE FROM alerts_suppression WHERE alert_id = ANY(%s::uuid[])"
     _ALERTS = "DELETE FROM alerts_alert WHERE id = ANY(%s::uuid[])"
+    # An alert that stays open for years collects them; and one that went by another way leaves some behind.
+    _OLD_REASONS = """
+DELETE FROM alerts_suppression WHERE id = ANY(ARRAY(
+    SELECT s.id FROM alerts_suppression AS s
+    WHERE s.ended_at < %s
+       OR (s.ended_at IS NULL AND NOT EXISTS (SELECT 1 FROM alerts_alert AS a WHERE a.id = s.alert_id))
+    LIMIT %s FOR UPDATE SKIP LOCKED))"""
 
     def alerts(self, conn: psycopg.Connection[Any]) -> Iterator[None]:
         """In the order of their ids, which is that of time: what ended before a moment was mostly made before it, so
@@ -239,6 +249,10 @@ DELETE FROM alerts_alerthistory WHERE id IN (
         """One transaction. False while there is more history of these alerts than goes in one."""
         with conn.transaction():
             # Tried, never waited for. Somebody may be writing a note: it must not land beside an alert that is gone.
+            # Who holds REACH alone locks no fingerprints.
+            row = conn.execute("SELECT pg_try_advisory_xact_lock_shared(%s, %s)", (locks.LOCK_CLASS, locks.REACH))
+            if not row.fetchone()[0]:  # type: ignore[index]
+                return True
             keys = sorted({lock_key(fingerprint) for _, fingerprint in batch})
             mine = {row[0] for row in conn.execute(self._LOCK, (pgtext.array(keys),)).fetchall()}
             ids = [alert for alert, fingerprint in batch if lock_key(fingerprint) in mine]
@@ -247,8 +261,21 @@ DELETE FROM alerts_alerthistory WHERE id IN (
             self.result.history += history
             if history >= HISTORY_BATCH:
                 return False
+            self.result.reasons += conn.execute(self._REASONS, (pgtext.array(ids),)).rowcount
             self.result.alerts += conn.execute(self._ALERTS, (pgtext.array(ids),)).rowcount
         return True
+
+    def reasons(self, conn: psycopg.Connection[Any]) -> Iterator[None]:
+        """What was over long ago of alerts that are still kept. It reads them all: once a day."""
+        while self._thorough:
+            with conn.transaction():
+                row = conn.execute("SELECT pg_try_advisory_xact_lock_shared(%s, %s)", (locks.LOCK_CLASS, locks.REACH))
+                free = row.fetchone()[0]  # type: ignore[index]
+                gone = conn.execute(self._OLD_REASONS, (self._alerts_before, COUNT_BATCH)).rowcount if free else 0
+            self.result.reasons += gone
+            yield
+            if gone < COUNT_BATCH:
+                return
 
     # --- counts -----------------------------------------------------------------------------------------
 
@@ -368,6 +395,9 @@ SELECT count(*) FROM old"""
             conn,
             f"SELECT count(*) FROM alerts_alerthistory WHERE alert_id IN (SELECT a.id {ended})",  # noqa: S608
             limits,
+        )
+        result.reasons = _one(
+            conn, "SELECT count(*) FROM alerts_suppression WHERE ended_at < %s", (self._alerts_before,)
         )
         oldest = self._midnight(COUNTS_KEPT)
         result.counts = _one(

@@ -6,9 +6,9 @@ import pytest
 from django.db import connection
 from psycopg import errors
 
-from alerts import locks
+from alerts import locks, timers
 from alerts.fingerprints import lock_key
-from alerts.models import MaintenanceWindow
+from alerts.models import MaintenanceWindow, Suppression
 from opsconductor import db
 from tests.alerts.lab import told, why
 
@@ -63,3 +63,18 @@ def test_what_cannot_expire_now_does_not_keep_holds_from_ending(lab):
         assert told(child) == ["problem"]
     lab.turn()
     assert lab.status(stateless) == "expired"
+
+
+def test_reasons_of_alerts_that_are_gone_do_not_keep_others_waiting(lab, monkeypatch):
+    monkeypatch.setattr(timers, "BATCH", 2)
+    lab.rule()
+    lab.edge("10.0.0.2", "10.0.0.1")
+    lab.edge("10.0.0.3", "10.0.0.1")
+    lab.edge("10.0.0.4", "10.0.0.1")
+    gone = [lab.raised("10.0.0.2"), lab.raised("10.0.0.3")]
+    child = lab.raised("10.0.0.4")
+    lab.conn.execute("DELETE FROM alerts_alert WHERE id = ANY(%s)", ([a.pk for a in gone],))
+    lab.wait(31)
+
+    assert told(child) == ["problem"]
+    assert not Suppression.objects.filter(ended_at=None).exists()

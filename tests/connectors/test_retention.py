@@ -15,11 +15,11 @@ import pytest
 from django.core.management import call_command
 from django.db.models import Sum
 
-from alerts import actions
+from alerts import actions, locks
 from alerts.choices import Condition, Outcome, Status
 from alerts.fingerprints import lock_key
 from alerts.ids import uuid7
-from alerts.models import Alert, AlertHistory
+from alerts.models import Alert, AlertHistory, Suppression
 from connectors import account, journal, partitions, retention, storage
 from connectors.journal import Item
 from connectors.models import (
@@ -359,6 +359,38 @@ def test_pages_cope_with_an_alert_that_is_gone(line, clean, client):
 # --- counts ---
 
 SENDERS = ("10.1.1.1", "2001:db8::7", "fe80::1%eth0", "other", "", "ops_abcd1234", OWN_SOURCE)
+
+
+def reason(alert, days_ago, **fields):
+    at = NOW - timedelta(days=days_ago)
+    values = {"kind": "hold", "started_at": at, "until": at, "ended_at": at, "ended_because": "over", **fields}
+    return Suppression.objects.create(alert_id=alert.pk, **values)
+
+
+def test_why_alerts_were_quiet_goes_with_them_and_of_open_ones_what_is_old(clean):
+    gone, still_open = ended(91), AlertFactory(occurred_at=NOW - timedelta(days=400))
+    reason(gone, 92)
+    reason(gone, 1)  # whatever it says of its own time
+    reason(still_open, 91)
+    recent = reason(still_open, 89)
+    in_force = reason(still_open, 200, kind="dependency", until=None, ended_at=None, ended_because="")
+    removed = ended(5)
+    reason(removed, 5, ended_at=None, ended_because="")
+    with db.connect() as conn:  # past Django, which would take the rest along
+        conn.execute("DELETE FROM alerts_alert WHERE id = %s", (removed.pk,))
+
+    assert step(dry_run=True).reasons == 2
+    assert step().reasons == 4
+    assert set(Suppression.objects.values_list("pk", flat=True)) == {recent.pk, in_force.pk}
+
+
+def test_alerts_stay_while_somebody_holds_reach_alone(clean):
+    """He locks no fingerprints, and may be about to reopen one."""
+    ended(100)
+    with session() as engine:
+        engine.execute("SELECT pg_advisory_xact_lock(%s, %s)", (locks.LOCK_CLASS, locks.REACH))
+        assert step().alerts == 0
+    assert step().alerts == 1
 
 
 def count(at, source="10.1.1.1", outcome="opened", number=1, reason=""):
