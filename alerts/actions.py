@@ -83,7 +83,7 @@ def resolve_many(alert_ids: Iterable[UUID], *, by: User, notes: str = "") -> int
 
 def _resolve_part(ids: list[UUID], by: User, notes: str) -> int:
     now = timezone.now()
-    fingerprints = dict(Alert.objects.filter(pk__in=ids).values_list("fingerprint", "pk"))
+    fingerprints = dict(Alert.objects.filter(pk__in=ids, condition=Condition.RAISED).values_list("fingerprint", "pk"))
     with transaction.atomic(), connection.cursor() as cur:
         held = locked.take(cur, fingerprints)
         plan = Plan(decisions=[], states=store.read_states(cur, fingerprints, now))

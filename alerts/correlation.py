@@ -227,11 +227,12 @@ class Above:
         device = event.device_ip
         if device is None:
             return None
-        root = self.lasting.root(device)
-        if root is not None and s.rules.hides(root.outage.rule, event.alert_type, event.category):
+        rules = s.rules.hiding_ids(event.alert_type, event.category)
+        root = self.lasting.by(rules).root(device)
+        if root is not None:
             return _of_root(root)
-        root = self.with_ended.root(device) if self.with_ended is not None else None
-        if root is not None and s.rules.hides(root.outage.rule, event.alert_type, event.category):
+        root = self.with_ended.by(rules).root(device) if self.with_ended is not None else None
+        if root is not None:
             ended_at = self.ended_at.get(root.outage.alert_id)
             if ended_at is not None and event.t <= ended_at:
                 return _releasing(_of_root(root), s, now)
@@ -388,10 +389,8 @@ def explain(cur: Cursor, alerts: Sequence[Standing], s: Surroundings) -> Explana
 def root_of(st: Standing, s: Surroundings, explanation: Explanation | None) -> Root | None:
     if explanation is None or st.device_ip is None or not s.rules.hiding(st.alert_type, st.category):
         return None
-    root = explanation.root(st.device_ip)
-    if root is None or root.outage.alert_id == st.alert_id:
-        return None
-    return root if s.rules.hides(root.outage.rule, st.alert_type, st.category) else None
+    root = explanation.by(s.rules.hiding_ids(st.alert_type, st.category)).root(st.device_ip)
+    return None if root is None or root.outage.alert_id == st.alert_id else root
 
 
 def reassess(

@@ -16,11 +16,12 @@ def take(cur: Cursor, fingerprints: Iterable[str], *, exclusive: bool | None = N
     """REACH, then fingerprints, at the start of a transaction. Raises Stale when the configuration was edited since it
     was loaded: `again` runs the transaction once more.
 
-    Without a word about `exclusive`, REACH is taken alone wherever anything may depend on anything.
+    Without a word about `exclusive`, REACH is taken alone wherever anything may depend on anything: also without rules,
+    because what the last one took for dead is so until it is looked at again.
     """
     s = holder.value
     if exclusive is None:
-        exclusive = bool(s.graph and s.rules)
+        exclusive = bool(s.graph)
     locks.lock_reach(cur, exclusive=exclusive)
     # Whoever holds REACH alone is alone.
     versions = locks.lock_fingerprints(cur, () if exclusive else fingerprints, VERSIONS)

@@ -134,11 +134,24 @@ class Explanation:
 
     def __init__(self, graph: Graph, outages: Iterable[Outage]) -> None:
         self._graph = graph
+        self._outages = list(outages)
+        self._rules = frozenset(outage.rule for outage in self._outages)
+        self._by_rules: dict[frozenset[int], Explanation] = {}
         self._dead: dict[str, list[Outage]] = defaultdict(list)
         self._parts: dict[str, list[Outage]] = defaultdict(list)
-        for outage in outages:
+        for outage in self._outages:
             (self._parts if outage.component else self._dead)[outage.device].append(outage)
         self._roots: dict[str, Root | None] = {}
+
+    def by(self, rules: frozenset[int]) -> Explanation:
+        """What outages by these rules alone explain: those that hide the alert that is asked about."""
+        rules &= self._rules
+        if rules == self._rules:
+            return self
+        found = self._by_rules.get(rules)
+        if found is None:
+            found = self._by_rules[rules] = Explanation(self._graph, (o for o in self._outages if o.rule in rules))
+        return found
 
     def root(self, device: str) -> Root | None:
         """The topmost outage above a device, if every way up of some redundancy group leads to one; None: none does.

@@ -83,5 +83,5 @@ class Rules:
             found = self._hiding[alert_type] = tuple(r for r in self._rules.values() if r.hidden.match(alert_type))
         return found
 
-    def hides(self, rule_id: int, alert_type: str, category: str) -> bool:
-        return any(rule.id == rule_id for rule in self.hiding(alert_type, category))
+    def hiding_ids(self, alert_type: str, category: str) -> frozenset[int]:
+        return frozenset(rule.id for rule in self.hiding(alert_type, category))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from datetime import timedelta
 from io import StringIO
+from uuid import UUID
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db.models import Count
 
+from alerts import actions
 from alerts.choices import Outcome
 from alerts.models import Alert, AlertHistory, Suppression
 from dependencies.models import CorrelationRule, Dependency, Device
@@ -714,3 +716,63 @@ def test_case_57_statements_of_a_parent_do_not_grow_with_what_it_explains(lab, f
     lab.wait(130)
     assert not Suppression.objects.filter(ended_at=None).exists()
     assert told_in_all()["problem"] == 1 + CHILDREN + len(fleet[1]) + 2  # and none of them a second time
+
+
+def test_two_rules_of_the_same_parent_hide_what_either_hides(lab):
+    lab.rule(hidden=("link_*",))
+    lab.rule(hidden=("temperature_*",))
+    lab.edge(LEAF, CORE)
+    parent = lab.down(CORE)
+    link, heat = lab.raised(LEAF), lab.raised(LEAF, "temperature_high")
+
+    assert (root(link), root(heat)) == (parent, parent)
+    lab.raised(LEAF, "fan_failed")
+    assert explained(parent) == 2
+
+
+def test_a_rule_along_the_network_and_one_along_the_power_of_one_parent_both_work(lab):
+    lab.rule(dependency_types=["network"])
+    lab.rule(dependency_types=["power"])
+    lab.edge(EAST, CORE, dependency_type="power")
+    lab.edge(LEAF, EAST, dependency_type="power")
+    lab.edge(WEST, CORE)
+    parent = lab.down(CORE)
+
+    assert {root(lab.raised(device)) for device in (EAST, LEAF, WEST)} == {parent}
+
+
+def test_a_nearer_outage_hides_what_the_topmost_does_not(lab):
+    """The topmost one explains links only; what the middle one hides below it is hidden all the same."""
+    lab.rule(parents=("ups_off",), hidden=("link_*",))
+    lab.rule(parents=("device_offline",), hidden=("link_*", "temperature_*"))
+    lab.edge(EAST, CORE)
+    lab.edge(LEAF, EAST)
+    top, middle = lab.raised(CORE, "ups_off"), lab.down(EAST)
+    link, heat = lab.raised(LEAF), lab.raised(LEAF, "temperature_high")
+
+    assert (root(link), root(heat)) == (top, middle)
+
+
+def test_many_resolved_at_once_among_them_two_episodes_of_one_problem(lab):
+    first = lab.raised(CORE)
+    lab.cleared(CORE)
+    lab.wait(3600)
+    second = lab.raised(CORE)
+    assert first.pk != second.pk
+    last = "ffffffff-ffff-7fff-bfff-ffffffffffff"  # whatever the order they are read in
+    Alert.objects.filter(pk=first.pk).update(id=last)
+    first.pk = UUID(last)
+    assert actions.resolve_many([first.pk, second.pk], by=lab.operator) == 1
+    assert actions.resolve_many([second.pk, first.pk], by=lab.operator) == 0
+    assert lab.status(second) == "resolved"
+
+
+def test_many_resolved_at_once_just_when_the_last_rule_is_gone(plant):
+    """What it took for dead is found alive only by the next turn of time."""
+    parent, child = plant.down(EAST), plant.raised(LEAF)
+    CorrelationRule.objects.all().delete()
+    assert actions.resolve_many([parent.pk], by=plant.operator) == 1
+    plant.wait(200)
+
+    assert why(child) == set()
+    assert told(child) == ["problem"]
