@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from alerts import locks
 from alerts.locks import Cursor
-from alerts.surroundings import VERSIONS, Holder, Stale, Surroundings, shared
+from alerts.surroundings import PATIENT, VERSIONS, Holder, Stale, Surroundings, shared
 
 T = TypeVar("T")
+
+_reload: ContextVar[bool] = ContextVar("reload", default=False)  # under REACH, after too many edits in a row
 
 
 def take(cur: Cursor, fingerprints: Iterable[str], *, exclusive: bool | None = None, holder: Holder = shared) -> Held:
@@ -23,6 +26,8 @@ def take(cur: Cursor, fingerprints: Iterable[str], *, exclusive: bool | None = N
     if exclusive is None:
         exclusive = bool(s.graph)
     locks.lock_reach(cur, exclusive=exclusive)
+    if _reload.get():
+        holder.fresh(cur)
     # Whoever holds REACH alone is alone.
     versions = locks.lock_fingerprints(cur, () if exclusive else fingerprints, VERSIONS)
     return Held(holder.check(versions), exclusive)
@@ -38,10 +43,15 @@ class Held:
 
 def again(cursor: Callable[[], Any], work: Callable[[], T], holder: Holder = shared) -> T:
     """Run a transaction that begins with `take`, with what is configured now. `cursor` opens one outside of it."""
+    stale = 0
     while True:
-        with cursor() as cur:
-            holder.fresh(cur)
+        if stale < PATIENT:
+            with cursor() as cur:
+                holder.fresh(cur)
+        token = _reload.set(stale >= PATIENT)
         try:
             return work()
         except Stale:
-            continue
+            stale += 1
+        finally:
+            _reload.reset(token)

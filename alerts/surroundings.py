@@ -34,6 +34,10 @@ VERSIONS = (
     f"WHERE name IN ({', '.join(repr(name) for name in WATCHED)}))"
 )
 
+# So often a transaction begins anew after an edit; then it reads the configuration under REACH, where edits wait.
+# Else whoever edits faster than a large graph is loaded would keep it from ever coming to an end.
+PATIENT = 3
+
 
 class Stale(Exception):
     """The configuration changed since it was loaded: the batch runs again with what is true now."""

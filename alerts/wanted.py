@@ -14,7 +14,9 @@ from alerts.types import NormalizedAlert
 
 _OPEN_ON = """
 SELECT fingerprint, connector_id, alert_type, component FROM alerts_alert
-WHERE condition = 'raised' AND device_ip = %s::inet ORDER BY fingerprint LIMIT %s"""
+WHERE condition = 'raised' AND device_ip = %s::inet
+  AND EXISTS (SELECT 1 FROM unnest(%s::text[]) AS beginning WHERE starts_with(alert_type, beginning))
+ORDER BY fingerprint LIMIT %s"""
 
 # Of one device and clear; with what else a batch locks still below locks.MAX_FINGERPRINTS.
 MOST_OPEN = 500
@@ -48,8 +50,8 @@ class Wanted:
         for event in self._wildcards:
             if event.device_ip is None:
                 continue
-            cur.execute(_OPEN_ON, (event.device_ip, MOST_OPEN))
             beginnings = tuple(t[:-1] for t in ends(event) if is_wildcard(t))
+            cur.execute(_OPEN_ON, (event.device_ip, list(beginnings), MOST_OPEN))
             for key, connector_id, alert_type, component in cur.fetchall():
                 own = key == fingerprint(event.identity_scope, event.device_key, alert_type, component)
                 # By another rule of identity, or from another address: then its connector says whose it is.

@@ -25,7 +25,7 @@ from alerts import correlation, engine, fingerprints, locks, store
 from alerts.choices import Outcome
 from alerts.correlation import ReachNeeded
 from alerts.ids import uuid7
-from alerts.surroundings import VERSIONS, Holder, Stale
+from alerts.surroundings import PATIENT, VERSIONS, Holder, Stale
 from alerts.types import NormalizedAlert
 from alerts.wanted import MOST_OPEN, Wanted
 from connectors import claims, journal
@@ -234,19 +234,20 @@ class Ingest:
         """One batch, with what is true now: when the configuration was edited meanwhile, or more alerts are concerned
         than was thought, nothing of it has happened and it runs again."""
         fixed = [(item.outcome, item.reason) for item in items]
-        exclusive = stale = False
+        exclusive, stale = False, 0
         while True:
             try:
                 events = [item.event for item in items if item.event is not None and item.outcome is None]
                 if events:
-                    if stale or self.surroundings.value.versions is None:
+                    if 0 < stale < PATIENT or self.surroundings.value.versions is None:
                         with self._connected().cursor() as cur:
                             self.surroundings.fresh(cur)
                     exclusive = exclusive or self.surroundings.value.reaches(events)
-                self._attempt(items, pending, extra, place, exclusive)
+                self._attempt(items, pending, extra, place, exclusive, stale >= PATIENT)
                 return
             except (Stale, ReachNeeded) as again:
-                stale, exclusive = isinstance(again, Stale), isinstance(again, ReachNeeded)
+                stale += isinstance(again, Stale)
+                exclusive = exclusive or isinstance(again, ReachNeeded)
                 for item, (outcome, reason) in zip(items, fixed, strict=True):
                     item.outcome, item.reason, item.alert_id, item.fingerprint = outcome, reason, None, ""
 
@@ -257,8 +258,10 @@ class Ingest:
         extra: Counter[journal.Bucket] | None,
         place: Place | None,
         exclusive: bool,
+        reload: bool = False,
     ) -> None:
-        """engine.md's order of a batch. With `pending`, that one item's journal row exists already."""
+        """engine.md's order of a batch. With `pending`, that one item's journal row exists already. With `reload` the
+        configuration is read under REACH, where edits have to wait."""
         conn = self._connected()
         now = self.clock()
         with conn.transaction(), conn.cursor() as cur:
@@ -270,6 +273,10 @@ class Ingest:
             wanted = Wanted.of([item.event for item in events], keys)  # type: ignore[misc]
             if events:
                 locks.lock_reach(cur, exclusive=exclusive)
+                if reload:
+                    surroundings = self.surroundings.fresh(cur)
+                    if not exclusive and surroundings.reaches([item.event for item in events]):  # type: ignore[misc]
+                        raise ReachNeeded
                 wanted.look_for_wildcards(cur, surroundings)
                 surroundings = self.surroundings.check(locks.lock_fingerprints(cur, wanted.fingerprints, VERSIONS))
             if pending is not None and not self._still_pending(cur, pending):
