@@ -13,7 +13,7 @@ from uuid import UUID
 
 import psycopg
 
-from alerts import correlation, engine, locked, store, suppressions
+from alerts import correlation, engine, locked, locks, store, suppressions
 from alerts.choices import Action, News, SuppressionKind
 from alerts.correlation import ReachNeeded
 from alerts.engine import Episode, HistoryRow, Plan
@@ -310,6 +310,9 @@ def _look_at_all(conn: Connection, now: datetime, holder: Holder, *, edited: boo
     concerned: list[UUID] = []
     flags: list[tuple[UUID, bool]] = []
     in_force = {w.id for w in s.windows.in_force(now)} if s.windows else set()
+    with conn.transaction(), conn.cursor() as cur:
+        # Batches under way may have looked at the clock before the window began: what they write is to be seen here.
+        locks.lock_reach(cur, exclusive=True)
     with conn.cursor() as cur:
         cur.execute(_OPEN)
         for alert_id, device, alert_type, category, connector_id, tags, quiet, outage, cleared, held in cur:

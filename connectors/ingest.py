@@ -263,7 +263,6 @@ class Ingest:
         """engine.md's order of a batch. With `pending`, that one item's journal row exists already. With `reload` the
         configuration is read under REACH, where edits have to wait."""
         conn = self._connected()
-        now = self.clock()
         with conn.transaction(), conn.cursor() as cur:
             cur.execute("SELECT pg_current_xact_id()::text")
             self._xid = cur.fetchone()[0]  # type: ignore[index]
@@ -279,6 +278,7 @@ class Ingest:
                         raise ReachNeeded
                 wanted.look_for_wildcards(cur, surroundings)
                 surroundings = self.surroundings.check(locks.lock_fingerprints(cur, wanted.fingerprints, VERSIONS))
+            now = self.clock()  # under the locks: a window may have begun while they were waited for
             if pending is not None and not self._still_pending(cur, pending):
                 return  # another process finished it; the item carries what became of it
             repeated = self._mark_duplicates(cur, [i for i in items if i.inform and pending is None])

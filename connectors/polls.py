@@ -124,7 +124,7 @@ def store_poll(
             ) -> None:
                 for item, outcome in zip(part, fixed, strict=True):  # an attempt that was lost decided already
                     item.outcome, item.reason, item.alert_id, item.fingerprint = outcome, "", None, ""
-                _findings(connect(), poll, part, holder, alone, now(), stored)
+                _findings(connect(), poll, part, holder, alone, now, stored)
 
             _run(connect, holder, work)
     if poll.is_complete and poll.reconciles:
@@ -154,7 +154,7 @@ def _findings(
     items: Sequence[Item],
     holder: Holder,
     alone: bool,
-    now: datetime,
+    clock: Callable[[], datetime],
     stored: Stored,
 ) -> None:
     done = Stored()
@@ -163,6 +163,7 @@ def _findings(
     with conn.transaction(), conn.cursor() as cur:
         wanted = Wanted.of([i.event for i in events], [keys[id(i)] for i in events])  # type: ignore[misc]
         held = locked.take(cur, wanted.fingerprints, exclusive=alone, holder=holder)
+        now = clock()
         s = held.surroundings
         alone = alone or s.reaches([item.event for item in events])  # type: ignore[misc]
         if alone and not held.exclusive:
@@ -249,7 +250,7 @@ def _absences(
     for start in range(0, len(found), BATCH):
 
         def work(holder: Holder, alone: bool, part: Sequence[_Open] = found[start : start + BATCH]) -> None:
-            _absent_part(connect(), poll, part, reported, holder, alone, now(), stored)
+            _absent_part(connect(), poll, part, reported, holder, alone, now, stored)
 
         # Each part by itself: one that is committed must not count again because a later one has to begin anew.
         _run(connect, holder, work)
@@ -275,12 +276,13 @@ def _absent_part(
     reported: set[str],
     holder: Holder,
     alone: bool,
-    now: datetime,
+    clock: Callable[[], datetime],
     stored: Stored,
 ) -> None:
     cleared = disagreements = 0
     with conn.transaction(), conn.cursor() as cur:
         held = locked.take(cur, [o.fingerprint for o in found], exclusive=alone, holder=holder)
+        now = clock()
         s = held.surroundings
         states = store.read_states(cur, [o.fingerprint for o in found], now)
         plan = Plan(decisions=[], states=states)

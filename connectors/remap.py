@@ -222,7 +222,6 @@ class Remap:
 
     def _transaction(self, waiting: list[Waiting], rows: list[Row], tell: set[UUID] | None, quiet: set[UUID]) -> None:
         """The order of every batch: locks, state, decisions, alerts, journal, counts, history."""
-        now = datetime.now(UTC)
         moving = [row for row in rows if row.item.event is not None or row.item.outcome is not None]
         if not moving:
             return
@@ -231,6 +230,7 @@ class Remap:
         with conn.transaction(), conn.cursor() as cur:
             targets = {key for row in moving for key in row.targets}
             held = locked.take(cur, targets | {own[row.alert_id] for row in moving})
+            now = datetime.now(UTC)
             cur.execute(_STILL, ([r.item.received_at for r in moving], [r.item.event_key for r in moving], list(own)))
             still = {key for (key,) in cur.fetchall()}
             moving = [row for row in moving if row.item.event_key in still]
