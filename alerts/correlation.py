@@ -43,8 +43,8 @@ WHERE s.ended_at IS NULL AND s.until IS NOT NULL AND s.kind = 'flapping' AND a.o
   AND a.device_ip = ANY(%s::inet[])"""
 _WHERE = "SELECT id, host(device_ip) FROM alerts_alert WHERE id = ANY(%s::uuid[])"
 _RECENT = """
-SELECT alert_type, count(*) FROM alerts_alert
-WHERE occurred_at > %s AND alert_type = ANY(%s::text[]) AND created_at > %s GROUP BY alert_type"""
+SELECT source_system, alert_type, count(*) FROM alerts_alert
+WHERE occurred_at > %s AND alert_type = ANY(%s::text[]) AND created_at > %s GROUP BY 1, 2"""
 
 
 class ReachNeeded(Exception):
@@ -131,7 +131,7 @@ def _reasons(e: Episode, s: Surroundings, now: datetime, above: Above | None, st
         slug = s.slugs.get(event.connector_id, "")
         subject = Subject(e.id, event.device_ip, event.alert_type, event.category, slug, event.tags)
         reasons += [_of_window(w, now) for w in in_force(s, subject, e.last_clear_at, now)]
-    if storms and storms.is_storm(event):
+    if storms and storms.is_storm(event, is_new=e.is_new):
         policy = s.policy.of(event.source_system, event.alert_type)
         reasons.append(Reason(SuppressionKind.STORM, until=now + policy.storm_window))
     if above is not None and event.device_ip is not None:
@@ -324,40 +324,44 @@ def _died_or_returned(cur: Cursor, touched: Sequence[Episode], s: Surroundings, 
 
 
 class _Storms:
-    """How many alerts of a type opened lately, for the types that have a limit."""
+    """How many alerts of a type and kind of source opened lately, where there is a limit."""
 
     def __init__(self, cur: Cursor, opened: Sequence[Episode], s: Surroundings, now: datetime) -> None:
-        self._limits: dict[str, int] = {}
-        self._seen: Counter[str] = Counter()
+        self._limits: dict[tuple[str, str], int] = {}
+        self._seen: Counter[tuple[str, str]] = Counter()
         if s.policy.by_type is None:
             return
-        windows = []
+        windows: dict[timedelta, set[str]] = {}
         for e in opened:
             event = e.opener
-            if event is not None and e.is_new:
+            if event is not None:
                 policy = s.policy.of(event.source_system, event.alert_type)
                 if policy.storm_alerts is not None:
-                    self._limits[event.alert_type] = policy.storm_alerts
-                    windows.append(policy.storm_window)
-        if self._limits:
-            self._seen.update(recent(cur, self._limits, now - max(windows)))
+                    self._limits[event.source_system, event.alert_type] = policy.storm_alerts
+                    windows.setdefault(policy.storm_window, set()).add(event.alert_type)
+        for window, alert_types in windows.items():
+            seen = recent(cur, alert_types, now - window)
+            for source, alert_type in self._limits:
+                if s.policy.of(source, alert_type).storm_window == window:
+                    self._seen[source, alert_type] = seen.get((source, alert_type), 0)
 
     def __bool__(self) -> bool:
         return bool(self._limits)
 
-    def is_storm(self, event: NormalizedAlert) -> bool:
-        limit = self._limits.get(event.alert_type)
+    def is_storm(self, event: NormalizedAlert, *, is_new: bool) -> bool:
+        key = (event.source_system, event.alert_type)
+        limit = self._limits.get(key)
         if limit is None:
             return False
-        self._seen[event.alert_type] += 1
-        return self._seen[event.alert_type] > limit
+        self._seen[key] += is_new
+        return self._seen[key] > limit
 
 
-def recent(cur: Cursor, alert_types: Iterable[str], since: datetime) -> dict[str, int]:
-    """How many alerts of each type opened since."""
+def recent(cur: Cursor, alert_types: Iterable[str], since: datetime) -> dict[tuple[str, str], int]:
+    """How many alerts of each kind of source and type opened since."""
     # What was opened since may have begun earlier, by its own time; the index is by that.
     cur.execute(_RECENT, (since - timedelta(minutes=10), pgtext.text_array(sorted(alert_types)), since))
-    return dict(cur.fetchall())
+    return {(source, alert_type): number for source, alert_type, number in cur.fetchall()}
 
 
 # --- other alerts -----------------------------------------------------------------------------------------------
@@ -401,12 +405,12 @@ def reassess(
     changes: Changes,
     *,
     edited: bool = False,
-    stormy: frozenset[str] = frozenset(),
+    stormy: frozenset[tuple[str, str]] = frozenset(),
 ) -> None:
     """What keeps an alert quiet now, and what is said because something does not any more.
 
     `edited`: dependencies or rules were changed, so what is not explained any more is not given time to recover.
-    `stormy`: alert types that still come too fast.
+    `stormy`: kinds of source and alert types that still come too fast.
     """
     before, old_status, had_root = st.quiet, st.status, st.root
     rule: int | None = None
@@ -447,7 +451,7 @@ def reassess(
                     over, calmed = "it calmed down", True
             case SuppressionKind.STORM if due:
                 policy = s.policy.of(st.source_system, st.alert_type)
-                if st.alert_type in stormy:
+                if (st.source_system, st.alert_type) in stormy:
                     changes.extend(reason, now + policy.storm_window)
                 else:
                     over = "the storm is over"

@@ -22,6 +22,7 @@ from alerts.surroundings import Holder, Surroundings
 from opsconductor import doorbell, pgtext
 
 BATCH = 500
+ALONE = 5_000  # alerts a transaction looks at that holds REACH alone
 VERIFY_FOR = timedelta(minutes=10)
 Connection = psycopg.Connection[Any]
 
@@ -204,7 +205,7 @@ def reassess_alerts(
     exclusive: bool = False,
     edited: bool = False,
 ) -> int:
-    """Look at alerts anew, in one transaction; how many changed."""
+    """Look at alerts anew, in as many transactions as keep batches from waiting long; how many changed."""
     fingerprints = [
         row[0]
         for row in conn.execute(
@@ -212,8 +213,9 @@ def reassess_alerts(
         ).fetchall()
     ]
     parts = [(ids, fingerprints)]
-    if not exclusive and len(ids) > BATCH:
-        parts = [(ids[n : n + BATCH], fingerprints[n : n + BATCH]) for n in range(0, len(ids), BATCH)]
+    most = ALONE if exclusive else BATCH
+    if len(ids) > most:
+        parts = [(ids[n : n + most], fingerprints[n : n + most]) for n in range(0, len(ids), most)]
         by_id = dict(
             conn.execute(
                 "SELECT id, fingerprint FROM alerts_alert WHERE id = ANY(%s::uuid[])", (pgtext.array(ids),)
@@ -257,19 +259,19 @@ def _write(cur: Any, s: Surroundings, now: datetime, changes: Changes) -> int:
     return len(changes.history)
 
 
-def _stormy(cur: Any, s: Surroundings, now: datetime, alerts: Iterable[Standing]) -> frozenset[str]:
-    """Of the alert types that are quiet because too many came: those that still do."""
+def _stormy(cur: Any, s: Surroundings, now: datetime, alerts: Iterable[Standing]) -> frozenset[tuple[str, str]]:
+    """Of the kinds of source and alert types that are quiet because too many came: those that still do."""
     waiting = {
-        st.alert_type: s.policy.of(st.source_system, st.alert_type)
+        (st.source_system, st.alert_type): s.policy.of(st.source_system, st.alert_type)
         for st in alerts
         if any(reason.kind is SuppressionKind.STORM for reason in st.open)
     }
     found = set()
-    for alert_type, policy in waiting.items():
+    for (source, alert_type), policy in waiting.items():
         limit = policy.storm_alerts
-        seen = correlation.recent(cur, [alert_type], now - policy.storm_window).get(alert_type, 0)
+        seen = correlation.recent(cur, [alert_type], now - policy.storm_window).get((source, alert_type), 0)
         if limit is not None and seen > limit:
-            found.add(alert_type)
+            found.add((source, alert_type))
     return frozenset(found)
 
 

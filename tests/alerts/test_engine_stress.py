@@ -7,15 +7,17 @@ from typing import Any, LiteralString
 
 import psycopg
 import pytest
+from django.db import connection
 from psycopg import errors
 
-from alerts import locked
+from alerts import locked, timers
 from alerts.choices import Outcome
-from alerts.models import Alert
+from alerts.models import Alert, AlertTypeSetting, Suppression
 from alerts.surroundings import Holder, Surroundings
 from connectors.ingest import Ingest
 from dependencies.models import CorrelationRule
 from opsconductor import db
+from tests.alerts.lab import explained, told, why
 
 pytestmark = pytest.mark.anypg
 
@@ -100,3 +102,68 @@ def test_what_takes_locks_otherwise_ends_too_while_somebody_edits_all_the_time(l
 
         assert locked.again(lab.conn.cursor, work, holder)
     assert holder.edits < 20
+
+
+def test_an_edit_that_concerns_many_alerts_lets_batches_in_between(lab, monkeypatch):
+    """While REACH is held alone nothing is stored: not for the seconds tens of thousands of alerts may take."""
+    monkeypatch.setattr(timers, "ALONE", 10)
+    lab.rule()
+    parent = lab.down(CORE)
+    children = [f"10.0.1.{n}" for n in range(1, 26)]
+    lab.line.store(*(lab.event(child) for child in children))
+    lab.turn()
+    lab.edges(*((child, CORE, "") for child in children))
+    lab.turn()
+
+    assert explained(parent) == 25
+    with connection.cursor() as cur:
+        cur.execute("SELECT count(DISTINCT xmin::text) FROM alerts_alerthistory WHERE action = 'suppressed'")
+        assert cur.fetchone()[0] == 3
+
+
+def test_a_storm_of_one_type_is_counted_in_its_own_time(lab):
+    """Two types with limits in one batch, one by the minute, one by the hour: what came half an hour ago is no storm of
+    the first."""
+    AlertTypeSetting.objects.create(alert_type="link_down", storm_alerts=3, storm_seconds=60)
+    AlertTypeSetting.objects.create(alert_type="login_failed", storm_alerts=3, storm_seconds=3600)
+    try:
+        lab.line.store(*(lab.event(f"10.0.1.{n}") for n in range(1, 4)))
+        lab.second = 300
+        item = lab.event("10.0.1.9")
+        lab.line.store(item, lab.event("10.0.1.9", "login_failed"))
+    finally:
+        AlertTypeSetting.objects.all().delete()
+
+    assert why(Alert.objects.get(pk=item.alert_id)) == set()
+
+
+def test_a_storm_is_counted_for_each_kind_of_source(lab):
+    """A limit for one kind of source says nothing of the others."""
+    AlertTypeSetting.objects.create(alert_type="link_down", connector_type="chatty", storm_alerts=1)
+    try:
+        quiet = lab.event("10.0.1.1", source_system="calm"), lab.event("10.0.1.2", source_system="calm")
+        lab.line.store(lab.event("10.0.1.3", source_system="chatty"), *quiet)
+    finally:
+        AlertTypeSetting.objects.all().delete()
+
+    for item in quiet:
+        assert why(Alert.objects.get(pk=item.alert_id)) == set()
+
+
+def test_a_storm_of_a_type_lasts_as_long_as_too_many_come_and_then_tells_what_is_open(lab):
+    AlertTypeSetting.objects.create(alert_type="link_down", storm_alerts=3, storm_seconds=60)
+    try:
+        alerts = [lab.raised(f"10.0.1.{n}") for n in range(1, 7)]
+        assert [bool(why(alert)) for alert in alerts] == [False] * 3 + [True] * 3
+        assert lab.cleared("10.0.1.6") is Outcome.CLEARED  # nobody heard of it
+        lab.wait(30)
+        more = [lab.raised(f"10.0.2.{n}") for n in range(1, 5)]
+        lab.wait(45)
+        assert why(alerts[4]) == {"storm"}  # four came within the last minute
+        lab.wait(90)
+    finally:
+        AlertTypeSetting.objects.all().delete()
+
+    assert [told(alert) for alert in alerts] == [["problem"]] * 5 + [[]]
+    assert [told(alert) for alert in more] == [["problem"]] * 4
+    assert not Suppression.objects.filter(ended_at=None).exists()
