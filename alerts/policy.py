@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -58,6 +59,12 @@ class ByType:
 
     def __bool__(self) -> bool:
         return bool(self._exact or self._beginnings or self._reopen_minutes)
+
+    def apart(self) -> ByType:
+        """The same for another policy: what was worked out is kept for one."""
+        twin = copy(self)
+        twin._found = {}
+        return twin
 
     def row(self, connector_type: str, alert_type: str) -> Mapping[str, Any] | None:
         """The row for a type: exact before the longest beginning, of this source before any."""

@@ -28,6 +28,7 @@ from alerts import correlation, engine, locked, store
 from alerts.choices import Outcome
 from alerts.engine import Plan, State
 from alerts.policy import DEFAULT, Policy
+from alerts.surroundings import shared
 from connectors import journal
 from connectors.ingest import is_lasting
 from connectors.journal import Item, item_of
@@ -104,20 +105,24 @@ class Remap:
         self,
         connect: Callable[[], psycopg.Connection[Any]],
         snapshot: Snapshot,
-        policy: Policy = DEFAULT,
+        policy: Policy | None = None,
         *,
         skip: Iterable[UUID] = (),
     ) -> None:
-        """`skip`: what was stuck in an earlier run with the same mappings."""
+        """`skip`: what was stuck in an earlier run with the same mappings. `policy`: else the installation's."""
         self.result = Result(stuck=set(skip))
         self._skip = frozenset(skip)
         self._connect = connect
         self._snapshot = snapshot
-        self._policy = policy
+        self._policy = policy or DEFAULT
+        self._policy_given = policy is not None
 
     def steps(self) -> Iterator[None]:
         """Each step reads or moves at most BATCH rows. Database errors reach the caller, who may begin again."""
         for device, waiting in self._by_device():
+            if not self._policy_given:
+                with self._connect().cursor() as cur:
+                    self._policy = shared.fresh(cur).policy
             yield from self._device(device, waiting)
         if self.result.moved or self.result.closed:
             log.info(

@@ -31,6 +31,7 @@ from alerts.choices import Action, Condition, News, Outcome
 from alerts.engine import Episode, HistoryRow, Plan, State
 from alerts.ids import uuid7
 from alerts.policy import Policy
+from alerts.surroundings import shared
 from alerts.types import NormalizedAlert
 from connectors import journal
 from connectors.ingest import is_lasting
@@ -161,11 +162,13 @@ class Replay:
         *,
         dry_run: bool,
         record: Record | None = None,
-        policy: Policy = POLICY,
+        policy: Policy | None = None,
         notes: str = "",
     ) -> None:
         self.difference = Difference(dry=dry_run)
-        self.connect, self.snapshot, self.selection, self.policy = connect, snapshot, selection, policy
+        self.connect, self.snapshot, self.selection = connect, snapshot, selection
+        self.policy = policy or POLICY
+        self._policy_given = policy is not None
         self.record = record or Record()
         self.notes = notes
         self._dry_run = dry_run
@@ -176,6 +179,8 @@ class Replay:
         return self.difference
 
     def steps(self) -> Iterator[None]:
+        if not self._policy_given:
+            self.policy = self.again(self._installed)
         reading = Reading(self.connect, self.again, self.snapshot, self.selection, self.difference)
         for _ in reading.steps():
             self.record.tick("reading", self.difference, reading.at)
@@ -195,6 +200,12 @@ class Replay:
             self.difference.add(mover.tracker)
             self.record.tick("texts", self.difference)
             yield
+
+    def _installed(self) -> Policy:
+        with self.connect().cursor() as cur:
+            found = shared.fresh(cur).policy
+        by_type = found.by_type.apart() if found.by_type is not None else None
+        return replace(found, severity_rise_drops_acknowledgement=False, by_type=by_type)
 
     def again(self, work: Callable[[], Any]) -> Any:
         """Once more when the database was away, or sacrificed us to somebody else; its errors reach the caller when

@@ -20,6 +20,7 @@ from connectors.remap import Remap, remap
 from notifications import dispatcher as dispatcher_module
 from notifications.dispatcher import Dispatcher
 from opsconductor import db
+from opsconductor.models import SystemSettings
 from tests.access import person
 from tests.line import assert_account_balances, buckets, news
 from tests.patience import SECONDS
@@ -418,3 +419,19 @@ def test_counts_move_within_their_minute_and_source(line):
     assert dict(IngestCount.objects.filter(count__gt=0).values_list("source", "minute")) == minutes
     assert not IngestCount.objects.filter(count__lt=0).exists()
     assert timezone.now() > min(minutes.values())
+
+
+@pytest.mark.parametrize(("seconds", "episodes"), [(0, 2), (300, 1)])
+def test_they_are_decided_by_the_settings_of_the_installation(line, seconds, episodes):
+    SystemSettings.objects.update_or_create(pk=1, defaults={"reopen_window_seconds": seconds})
+    try:
+        line.trap(DOWN, port(1))
+        line.trap(UP, port(1), after=10)
+        line.trap(DOWN, port(1), after=20)
+        map_down()
+        map_up()
+        remap(snapshot.load())
+    finally:
+        SystemSettings.objects.all().delete()
+
+    assert Alert.objects.filter(alert_type="port_down").count() == episodes
