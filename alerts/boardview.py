@@ -9,7 +9,9 @@ from django.utils import timezone
 
 from alerts import queries
 from alerts.choices import Category, Priority, Severity, Status
-from alerts.columns import Column, age
+from alerts.columns import Column, Row, age
+from alerts.filters import ids_in
+from alerts.models import Alert
 from alerts.queries import BoardQuery, Counts, Page
 from connectors.models import Connector
 
@@ -20,6 +22,7 @@ LABELS = {
     "device_name": "device",
     "root_only": "roots only",
     "stale": "nothing clears them",
+    "root": "explained by",
 }
 
 
@@ -39,6 +42,8 @@ class Counter:
 class CountsView:
     severities: list[Counter]
     views: list[Counter]
+    quiet: Counter
+    why_quiet: str
 
     @classmethod
     def of(cls, counts: Counts, query: BoardQuery) -> CountsView:
@@ -54,7 +59,16 @@ class CountsView:
             )
             for word in (s.label for s in reversed(Severity) if s != Severity.CLEAR)
         ]
-        return cls(severities, _views(counts, query))
+        suppressed = [Status.SUPPRESSED.value]
+        silent = Counter(
+            "status:suppressed",
+            "quiet",
+            counts.status["suppressed"],
+            query.url(status=None if query.values("status") == suppressed else suppressed[0], root=None),
+            query.values("status") == suppressed,
+            "quiet",
+        )
+        return cls(severities, _views(counts, query), silent, counts.quiet)
 
 
 def _views(counts: Counts, query: BoardQuery) -> list[Counter]:
@@ -141,10 +155,19 @@ class Chip:
 
 def chips(query: BoardQuery) -> list[Chip]:
     return [
-        Chip(LABELS.get(name, name), value.replace(",", ", "), query.url(**{name: None}))
+        Chip(LABELS.get(name, name), _said(name, value), query.url(**{name: None}))
         for name, value in query.given.items()
         if name not in ("status", "ordering")
     ]
+
+
+def _said(name: str, value: str) -> str:
+    """A filter's value as people know it: a root by its name, of which there is one query."""
+    if name == "root":
+        roots = Alert.objects.filter(pk__in=ids_in(value)).select_related("device")
+        names = [f"{row.device}: {row.title}" for row in map(Row.of, roots)]
+        return ", ".join(names) or "an alert that is gone"
+    return value.replace(",", ", ")
 
 
 @dataclass(frozen=True)
@@ -177,6 +200,8 @@ def empty_sentence(query: BoardQuery, page: Page) -> str:
     """Why there is nothing to see; empty when there is."""
     if page.rows or page.errors:
         return ""
+    if query.given.keys() == {"root"}:
+        return "This alert explains no other now."
     if query.narrowed:
         return "No alert matches these filters."
     last = queries.last_alert_at()

@@ -14,6 +14,8 @@ from django.utils import timezone
 
 from alerts.choices import OPEN_STATUSES, SEVERITY_WORDS, Status
 from alerts.models import Alert
+from alerts.quiet import NOTHING, Notes, Phrase
+from alerts.suppressions import words
 
 SUBTITLE_CHARACTERS = 200
 
@@ -60,12 +62,14 @@ class Row:
     last_seen: str
     status: str
     who: str
+    explains: int
+    reasons: tuple[Phrase, ...]
     can_be_acknowledged: bool
     can_be_resolved: bool
 
     @classmethod
-    def of(cls, alert: Alert, now: datetime | None = None) -> Row:
-        """Needs what `queries.rows()` selects, and sends no query then."""
+    def of(cls, alert: Alert, now: datetime | None = None, notes: Notes = NOTHING) -> Row:
+        """Needs what `queries.rows()` selects, and sends no query then. `queries.as_rows()` looks up the notes."""
         is_open = alert.status in OPEN_STATUSES
         severity = SEVERITY_WORDS[alert.severity]
         device = alert.device if alert.device_id else None
@@ -96,6 +100,8 @@ class Row:
             last_seen=alert.last_occurrence_at.isoformat(),
             status=alert.status,
             who=who,
+            explains=notes.explains,
+            reasons=notes.reasons,
             can_be_acknowledged=is_open and alert.acknowledged_at is None,
             can_be_resolved=is_open,
         )
@@ -114,6 +120,8 @@ class Row:
             "occurrence_count": self.seen,
             "occurred_at": self.since,
             "last_occurrence_at": self.last_seen,
+            "explains": self.explains,
+            "quiet": words(alert.quiet),
         }
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, time
 from typing import Any
+from uuid import UUID
 
 import django_filters
 from django import forms
@@ -19,8 +21,9 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from drf_spectacular.utils import extend_schema_field
 
+from alerts import quiet
 from alerts.choices import OPEN_STATUSES, Category, Condition, Priority, Severity, Status
-from alerts.models import Alert
+from alerts.models import Alert, Suppression
 from dependencies.addresses import canonical_ip
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -80,6 +83,25 @@ class NetworksField(WordsField):
             raise ValidationError(
                 f"“{word}” is neither an address nor a network. Write 10.1.2.3, 10.1.0.0/16 or 2001:db8::/32."
             ) from None
+
+
+class IdsField(WordsField):
+    """Ids of alerts."""
+
+    def meaning(self, word: str) -> UUID:
+        try:
+            return UUID(word)
+        except ValueError:
+            raise ValidationError(f"“{word[:60]}” is not the id of an alert.") from None
+
+
+def ids_in(text: str) -> list[UUID]:
+    """The alert ids of a comma list; what is none is left out, for the field complains of it."""
+    found = []
+    for word in text.split(","):
+        with suppress(ValueError):
+            found.append(UUID(word.strip()))
+    return found
 
 
 class OrderingField(WordsField):
@@ -222,6 +244,16 @@ class StaleFilter(Words):
         return qs.filter(stale) if value[-1] else qs.exclude(stale)
 
 
+class RootFilter(Words):
+    """What these alerts explain now."""
+
+    field_class = IdsField
+
+    def narrow(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
+        below = Suppression.objects.filter(quiet.explaining(), root_id__in=value)
+        return qs.filter(pk__in=below.values("alert_id"))
+
+
 class OrderingFilter(Words):
     field_class = OrderingField
 
@@ -343,6 +375,9 @@ class AlertFilterSet(django_filters.FilterSet):
         "true: open alerts whose connector is switched off or deleted, so that nothing clears them any more.",
         StaleFilter(noun="answer", words=YES_OR_NO),
         "true",
+    )
+    root = _documented(
+        "Ids of alerts: what they explain now.", RootFilter(noun="alert"), "019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071"
     )
     ordering = _documented(
         f"{', '.join(ORDERINGS)}; - in front for the largest first. Default: -occurred_at.",

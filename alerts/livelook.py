@@ -19,9 +19,8 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from alerts import queries
+from alerts import queries, quiet
 from alerts.choices import OPEN_STATUSES, SEVERITY_WORDS, Action
-from alerts.columns import Row
 from alerts.models import Alert, AlertHistory
 from alerts.queries import BoardQuery, Counts
 from alerts.rendering import render_row
@@ -108,6 +107,14 @@ class Look:
     counts: Counts | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What of a shown row changes without a row of history: repeats, what it explains, until when it is quiet."""
+
+    count: int
+    notes: quiet.Notes
+
+
 class Reader:
     """Remembers where it was in the history, and the counts of the rows on the boards."""
 
@@ -115,7 +122,7 @@ class Reader:
         self.cursor: int | None = None
         self.repeats_read_at = 0.0
         self.rights_read_at = 0.0
-        self._seen: dict[UUID, int] = {}
+        self._seen: dict[UUID, Seen] = {}
 
     def look(self, **asked: Any) -> Look:
         """Raises OperationalError when PostgreSQL is away; the next look continues where this one began."""
@@ -159,26 +166,34 @@ class Reader:
             look.counts = queries.counts()
 
         self.cursor = cursor  # only now: a look that failed is repeated from where it began
-        self._seen.update((pk, count) for pk, (count, _) in seen.items())
+        self._seen.update((pk, now) for pk, (now, _) in seen.items())
         return look
 
-    def _repeated(self, shown: set[UUID]) -> dict[UUID, tuple[int, bool]]:
-        """Count of each shown alert, and whether it differs from the last one read; one query for all boards.
+    def _repeated(self, shown: set[UUID]) -> dict[UUID, tuple[Seen, bool]]:
+        """Count of each shown alert, how many it explains and why it is quiet, and whether that differs from what was
+        read last; three queries for all boards.
 
         A row shown for the first time has nothing to compare with: a report of the last seconds may have come
-        between its page and this look, so it counts as changed.
+        between its page and this look, so it counts as changed; so does one that something may stand on.
         """
         self.repeats_read_at = time.monotonic()
-        self._seen = {pk: count for pk, count in self._seen.items() if pk in shown}
+        self._seen = {pk: seen for pk, seen in self._seen.items() if pk in shown}
         if not shown:
             return {}
         now = timezone.now()
-        rows = Alert.objects.filter(pk__in=shown).values_list("pk", "occurrence_count", "last_occurrence_at")
+        rows = Alert.objects.filter(pk__in=shown).only("occurrence_count", "last_occurrence_at", "quiet", "outage")
+        alerts = list(rows)
+        notes = quiet.notes(alerts)
         result = {}
-        for pk, count, last in rows:
-            known = self._seen.get(pk)
-            changed = count != known if known is not None else count > 1 and _just_now(last, now)
-            result[pk] = (count, changed)
+        for alert in alerts:
+            known = self._seen.get(alert.pk)
+            seen = Seen(alert.occurrence_count, notes.get(alert.pk, quiet.NOTHING))
+            if known is not None:
+                changed = seen != known
+            else:
+                repeats = alert.occurrence_count > 1 and _just_now(alert.last_occurrence_at, now)
+                changed = repeats or alert.outage or seen.notes.explains > 0
+            result[alert.pk] = (seen, changed)
         return result
 
 
@@ -300,11 +315,11 @@ def _alerts(
         if audience.json:
             as_data.update(matched)
     now = timezone.now()
-    for alert in queries.rows(Alert.objects.filter(pk__in=rendered | as_data)):
+    found = list(queries.rows(Alert.objects.filter(pk__in=rendered | as_data)))
+    for alert, row in zip(found, queries.as_rows(found, now), strict=True):
         live = alerts.get(alert.pk)
         if live is None:
             continue
-        row = Row.of(alert, now)
         live.status, live.severity = row.status, row.severity
         if alert.pk in rendered:
             live.html = {act: str(render_row(row, can_act=act)) for act in variants}

@@ -15,10 +15,11 @@ from django.db.models import Count, QuerySet
 from django.db.models.functions import Left
 from django.http import QueryDict
 
-from alerts.choices import SEVERITY_WORDS, Condition, Severity, Status
+from alerts import quiet
+from alerts.choices import OPEN_STATUSES, SEVERITY_WORDS, Condition, Severity, Status
 from alerts.columns import SUBTITLE_CHARACTERS, Row
 from alerts.filters import AlertFilterSet
-from alerts.models import Alert, AlertHistory
+from alerts.models import Alert, AlertHistory, Suppression
 from connectors.models import RawEvent
 from opsconductor import keyset
 
@@ -46,6 +47,7 @@ FILTERS = (
     "to",
     "root_only",
     "stale",
+    "root",
     "ordering",
 )
 # One value each; every other filter takes a comma list.
@@ -77,8 +79,8 @@ class BoardQuery:
 
     @property
     def effective(self) -> dict[str, str]:
-        """With what the board takes for granted: only what is open and not suppressed."""
-        return {"status": ",".join(DEFAULT_STATUS), **self.given}
+        """With what the board takes for granted: only what is open and not suppressed, but for what a root explains."""
+        return {"status": ",".join(OPEN_STATUSES if "root" in self.given else DEFAULT_STATUS), **self.given}
 
     @property
     def narrowed(self) -> bool:
@@ -138,13 +140,18 @@ class Counts:
 
     severity: dict[str, int]
     status: dict[str, int]
+    quiet: str = ""  # why those that are suppressed are, in words
 
     @property
     def shown(self) -> int:
         return sum(self.severity.values())
 
-    def as_json(self) -> dict[str, dict[str, int]]:
-        return {"severity": self.severity, "status": {**self.status, "shown": self.shown}}
+    def as_json(self) -> dict[str, dict[str, Any]]:
+        return {
+            "severity": self.severity,
+            "status": {**self.status, "shown": self.shown},
+            "quiet": {"words": self.quiet},
+        }
 
 
 def rows(alerts: QuerySet[Alert]) -> QuerySet[Alert]:
@@ -166,6 +173,7 @@ def rows(alerts: QuerySet[Alert]) -> QuerySet[Alert]:
             "component",
             "title",
             "status",
+            "quiet",
             "occurrence_count",
             "occurred_at",
             "last_occurrence_at",
@@ -173,6 +181,13 @@ def rows(alerts: QuerySet[Alert]) -> QuerySet[Alert]:
             "acknowledged_by__username",
         )
     )
+
+
+def as_rows(alerts: Iterable[Alert], now: datetime | None = None) -> list[Row]:
+    """Lines of the board with why they are quiet and what they explain; two queries more, however many they are."""
+    found = list(alerts)
+    said = quiet.notes(found)
+    return [Row.of(alert, now, said.get(alert.pk, quiet.NOTHING)) for alert in found]
 
 
 def page(query: BoardQuery, user: User | AnonymousUser) -> Page:
@@ -189,10 +204,16 @@ def page(query: BoardQuery, user: User | AnonymousUser) -> Page:
         # Arrived at the top: a full first page rather than what happened to be above the last one.
         found = keyset.page(rows(alerts), cursor=None, size=PAGE_SIZE)
     return Page(
-        rows=[Row.of(alert) for alert in found.rows],
+        rows=as_rows(found.rows),
         older=query.page_url(found.next) if found.next else "",
         newer=query.page_url(found.previous) if found.previous else "",
     )
+
+
+def explained_by(root: UUID) -> QuerySet[Alert]:
+    """The alerts that this one explains now."""
+    below = Suppression.objects.filter(quiet.explaining(), root_id=root)
+    return Alert.objects.filter(pk__in=below.values("alert_id"))
 
 
 def filter_errors(filterset: AlertFilterSet) -> list[str]:
@@ -205,7 +226,8 @@ def filter_errors(filterset: AlertFilterSet) -> list[str]:
 
 
 def counts() -> Counts:
-    """One grouped query over the open alerts; index alert_open_by_severity holds all it needs."""
+    """One grouped query over the open alerts; index alert_open_by_severity holds all it needs. One more over
+    the reasons in force when something is quiet."""
     severity: Counter[str] = Counter()
     status: Counter[str] = Counter()
     grouped = Alert.objects.filter(condition=Condition.RAISED).order_by().values_list("severity", "status")
@@ -216,6 +238,7 @@ def counts() -> Counts:
     return Counts(
         {level.label: severity[level.label] for level in reversed(Severity)},
         {state.value: status[state] for state in (Status.ACTIVE, Status.ACKNOWLEDGED, Status.SUPPRESSED)},
+        quiet.summary().words if status[Status.SUPPRESSED] else "",
     )
 
 

@@ -16,6 +16,7 @@ def _template() -> Template:
     return get_template("alerts/_row.html").template  # type: ignore[attr-defined]
 
 
-def render_row(row: Row, *, can_act: bool) -> SafeString:
-    """Without context processors: a row is the same for all readers but for whether it has buttons."""
-    return _template().render(Context({"row": row, "can_act": can_act}))
+def render_row(row: Row, *, can_act: bool, under: str = "") -> SafeString:
+    """Without context processors: a row is the same for all readers but for whether it has buttons. `under`: the id of
+    the alert that explains it, when it stands under that."""
+    return _template().render(Context({"row": row, "can_act": can_act, "under": under}))

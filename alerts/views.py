@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from opsconductor.portal import back_to, is_htmx, portal_page
 
 VIEW, ACT = "alerts.view_alert", "alerts.act_on_alert"
 MAX_NOTE = 5000
+UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @require_safe
@@ -60,6 +62,31 @@ def board(request: HttpRequest) -> HttpResponseBase:
 @portal_page(VIEW)
 def detail(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     return _fresh(_detail(request, pk))
+
+
+@require_safe
+@portal_page(VIEW)
+def explains(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """The rows of what one alert explains, for the board to put under it: the worst first."""
+    below = queries.explained_by(pk)
+    found = queries.rows(below).order_by("-severity", "-occurred_at", "-id")[: queries.PAGE_SIZE + 1]
+    rows = queries.as_rows(found)
+    number = below.count() if len(rows) > queries.PAGE_SIZE else len(rows)
+    can_act = request.user.has_perm(ACT)
+    shown = rows[: queries.PAGE_SIZE]
+    return _fresh(
+        render(
+            request,
+            "alerts/_explains.html",
+            {
+                "root": str(pk),
+                "rows": [render_row(row, can_act=can_act, under=str(pk)) for row in shown],
+                "number": number,
+                "more": number - len(shown),
+                "columns": len(COLUMNS) + can_act,
+            },
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -121,8 +148,9 @@ def _until(request: HttpRequest) -> datetime | None:
 
 def _row(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The row as it is now, and out of band the counters."""
-    alert = queries.rows(Alert.objects.filter(pk=pk)).get()
-    row = render_row(queries.Row.of(alert), can_act=True)
+    under = request.POST.get("under", "")
+    (line,) = queries.as_rows([queries.rows(Alert.objects.filter(pk=pk)).get()])
+    row = render_row(line, can_act=True, under=under if UUID_TEXT.fullmatch(under) else "")
     query = queries.BoardQuery.parse(request.headers.get("HX-Current-URL", "").partition("?")[2])
     counts = boardview.CountsView.of(queries.counts(), query)
     return render(request, "alerts/_action_answer.html", {"row": row, "counts": counts})

@@ -9,8 +9,8 @@ import factory
 from django.contrib.auth.models import Permission, User
 from django.utils import timezone
 
-from alerts.choices import Category, Condition, Level, Priority, Severity, Status
-from alerts.models import Alert, AlertHistory
+from alerts.choices import QUIET_BIT, Category, Condition, Level, Priority, Severity, Status, SuppressionKind
+from alerts.models import Alert, AlertHistory, Suppression
 from connectors.models import Connector
 from dependencies.models import Device
 
@@ -91,3 +91,15 @@ class AlertHistoryFactory(factory.django.DjangoModelFactory):
     alert = factory.SubFactory(AlertFactory)
     action = "opened"
     new_status = factory.SelfAttribute("alert.status")
+
+
+def quiet(kind: SuppressionKind, alert: Alert | None = None, *, root: Alert | None = None, **fields) -> Suppression:
+    """An open reason to be quiet, with its bit and status on the alert, one made here unless it is given."""
+    status = Status.ACTIVE if kind == SuppressionKind.HOLD else Status.SUPPRESSED
+    alert = alert or AlertFactory(announced=False)
+    Alert.objects.filter(pk=alert.pk).update(
+        quiet=alert.quiet | QUIET_BIT[kind], status=status, correlated_to=root or alert.correlated_to
+    )
+    alert.refresh_from_db()
+    fields.setdefault("started_at", timezone.now())
+    return Suppression.objects.create(alert=alert, kind=kind, root=root, **fields)

@@ -21,7 +21,11 @@ document.addEventListener("keydown", (event) => {
   const DEAD_MS = 30000;         // the server says something every 20 s
   const $ = (id) => document.getElementById(id);
   const board = () => $("board"), rows = () => $("rows"), live = $("live"), arrivals = $("arrivals");
-  const idsShown = () => [...rows().children].slice(0, MAX_ROWS).map((row) => row.dataset.id);
+  /* Rows of the board itself, and those that stand under the one that explains them. */
+  const tops = () => [...rows().children].filter((row) => !row.dataset.under);
+  const under = (id) => [...rows().children].filter((row) => row.dataset.under === id);
+  const idsShown = () => [...tops(), ...rows().querySelectorAll("tr.under[data-id]")]
+    .slice(0, MAX_ROWS).map((row) => row.dataset.id);
 
   /* --- rows ------------------------------------------------------------------------------------------ */
   let picked = null;             // id of the row the keyboard is at
@@ -42,9 +46,13 @@ document.addEventListener("keydown", (event) => {
   const restore = (row) => {
     if (row.dataset.id === picked) { row.classList.add("at"); row.setAttribute("aria-current", "true"); }
     if (leaving.has(row.dataset.id)) row.classList.add("ended", "leaving");
+    dress(row);
     Times.tick(row);
   };
-  const said = (row) => [...row.cells].map((cell) => (cell.matches(".since") ? "" : cell.textContent)).join("\n");
+  /* What a row says, with moments instead of the ages and times that tick or depend on the reader. */
+  const said = (row) => [...row.cells].map((cell) => (cell.matches(".since") ? ""
+    : [...cell.querySelectorAll("time")].reduce((text, time) => text.replace(time.textContent, time.dateTime),
+      cell.textContent))).join("\n");
   const replace = (old, html) => {
     if (!leaving.has(old.dataset.id) && said(parse(html)) === said(old)) return;
     const row = parse(html), focus = document.activeElement;
@@ -53,15 +61,16 @@ document.addEventListener("keydown", (event) => {
     leaving.delete(row.dataset.id);
     restore(row);
     mark(row, "changed");
+    lookUnder(row.dataset.id);
     if (within) (row.querySelector(`[data-act="${within}"], a.${within}`) || row).focus({ preventScroll: true });
   };
   /* Newest first; a row that belongs below a full page is not this page's. */
   const place = (row) => {
     const at = Number(row.dataset.at);
-    for (const other of rows().children) {
+    for (const other of tops()) {
       if (Number(other.dataset.at) <= at) { other.before(row); return true; }
     }
-    if (rows().children.length >= PAGE_ROWS && document.querySelector('a[rel="next"]')) return false;
+    if (tops().length >= PAGE_ROWS && document.querySelector('a[rel="next"]')) return false;
     rows().append(row);
     return true;
   };
@@ -83,25 +92,95 @@ document.addEventListener("keydown", (event) => {
       const row = rowOf(id);
       if (!row) leaving.delete(id);
       else if (Date.now() >= due && id !== picked && !row.contains(document.activeElement)) {
-        row.remove();
+        drop(row);
         leaving.delete(id);
+        for (const root of unfolded.keys()) lookUnder(root);
         settle();
       }
     }
   };
   const settle = () => {
-    const list = rows().children;
-    for (let i = list.length - 1; i >= MAX_ROWS && list[i].dataset.id !== picked; i--) list[i].remove();
+    const list = tops();
+    for (let i = list.length - 1; i >= MAX_ROWS && list[i].dataset.id !== picked; i--) drop(list[i]);
     const empty = list.length === 0;
     rows().closest("table").hidden = empty;
     $("empty").hidden = !empty;
     tellShown();
   };
 
+  /* --- what a row explains, under it ------------------------------------------------------------------ */
+  const UNDER_MS = 700;
+  const unfolded = new Map();    // id of a row -> timer of the next look at what stands under it, or null
+  const dress = (row) => {
+    const link = row.querySelector("a.explains");
+    if (!link) return;
+    link.setAttribute("role", "button");
+    link.setAttribute("aria-expanded", String(unfolded.has(row.dataset.id)));
+  };
+  const fold = (id) => {
+    clearTimeout(unfolded.get(id));
+    unfolded.delete(id);
+    const root = rowOf(id), list = under(id);
+    const held = list.some((row) => row.dataset.id && row.dataset.id === picked);
+    for (const row of list) row.remove();
+    if (root) dress(root);
+    if (held) pick(root);
+    tellShown();
+  };
+  const drop = (row) => {
+    if (unfolded.has(row.dataset.id)) fold(row.dataset.id);
+    row.remove();
+  };
+  const lookUnder = (id) => {
+    if (!unfolded.has(id) || unfolded.get(id) !== null) return;
+    unfolded.set(id, setTimeout(() => { unfolded.set(id, null); unfold(id); }, UNDER_MS));
+  };
+  /* Rows that stay keep their place, their focus and their buttons under the hand. */
+  const unfold = async (id) => {
+    let text;
+    if (!unfolded.has(id)) unfolded.set(id, null);
+    try {
+      const answer = await fetch(`/alerts/${id}/explains/`, { headers: { Accept: "text/html" } });
+      if (answer.redirected) { location.reload(); return; }
+      if (!answer.ok) throw new Error(answer.statusText);
+      text = await answer.text();
+    } catch {
+      if (!under(id).length) { fold(id); complain("What this alert explains cannot be read now; try again."); }
+      else lookUnder(id);
+      return;
+    }
+    if (!unfolded.has(id) || !rowOf(id)) return;
+    const template = document.createElement("template");
+    template.innerHTML = text;
+    const gone = new Set(under(id));
+    let last = rowOf(id);
+    for (const fresh of [...template.content.children]) {
+      let row = fresh.dataset.id ? rowOf(fresh.dataset.id) : null;
+      if (row && row.dataset.under !== id) continue;  // it has a row of its own on this board
+      if (row) {
+        gone.delete(row);
+        replace(row, fresh.outerHTML);
+        row = rowOf(fresh.dataset.id);
+      } else row = fresh;
+      if (last.nextElementSibling !== row) last.after(row);
+      if (row === fresh) restore(row);
+      last = row;
+    }
+    const held = [...gone].some((row) => row.dataset.id === picked && picked);
+    for (const row of gone) row.remove();
+    if (held) pick(rowOf(id), false);
+    if (!under(id).length) fold(id); else { dress(rowOf(id)); tellShown(); }
+  };
+  const turnOver = (row) => {
+    const id = row.dataset.under || row.dataset.id;
+    if (unfolded.has(id)) fold(id);
+    else if (row.querySelector("a.explains")) unfold(id);
+  };
+
   /* --- arrivals --------------------------------------------------------------------------------------- */
   const readerIsElsewhere = () => {
     const selection = getSelection();
-    return scrollY > 60 || picked !== null || document.querySelector("dialog[open]")
+    return scrollY > 60 || picked !== null || unfolded.size > 0 || document.querySelector("dialog[open]")
       || rows().contains(document.activeElement) || (!selection.isCollapsed && rows().contains(selection.anchorNode));
   };
   const announce = () => {
@@ -123,7 +202,13 @@ document.addEventListener("keydown", (event) => {
   const apply = (message) => {
     const here = board().dataset.arrivals === "here";
     for (const change of message.changes) {
-      const row = rowOf(change.id);
+      let row = rowOf(change.id);
+      if (row?.dataset.under) {
+        lookUnder(row.dataset.under);
+        if (!change.html) continue;
+        row.remove();  // nothing explains it any more: it has a place of its own
+        row = null;
+      }
       if (row && change.html) replace(row, change.html);
       else if (row) leave(row, change);
       else if (!change.html) waiting.delete(change.id);
@@ -142,8 +227,8 @@ document.addEventListener("keydown", (event) => {
       waiting.clear();
     } else if (here) {
       // What would not be on this page anyway is nothing to announce.
-      const last = rows().lastElementChild;
-      const full = rows().children.length >= PAGE_ROWS && document.querySelector('a[rel="next"]');
+      const last = tops().at(-1);
+      const full = tops().length >= PAGE_ROWS && document.querySelector('a[rel="next"]');
       for (const [id, html] of waiting) {
         if (full && Number(parse(html).dataset.at) < Number(last.dataset.at)) waiting.delete(id);
       }
@@ -155,9 +240,9 @@ document.addEventListener("keydown", (event) => {
   const count = (counts) => {
     for (const element of document.querySelectorAll("[data-count]")) {
       const [group, name] = element.dataset.count.split(":");
-      const number = counts[group]?.[name] ?? 0;
+      const number = counts[group]?.[name] ?? (group === "quiet" ? "" : 0);
       if (element.textContent !== String(number)) element.textContent = number;
-      element.closest(".count")?.toggleAttribute("data-zero", number === 0);
+      if (group !== "quiet") element.closest(".count")?.toggleAttribute("data-zero", number === 0);
     }
     title();
   };
@@ -256,6 +341,10 @@ document.addEventListener("keydown", (event) => {
     more = 0;
     waiting.clear();
     leaving.clear();
+    const open = [...unfolded.keys()];
+    for (const id of open) fold(id);
+    for (const row of rows().children) dress(row);
+    for (const id of open) if (rowOf(id)) unfold(id);
     if (picked && rowOf(picked)) pick(rowOf(picked)); else picked = null;
     Times.tick();
     announce();
@@ -286,6 +375,7 @@ document.addEventListener("keydown", (event) => {
     if (busy.has(id) || leaving.has(id)) return;
     const values = { csrfmiddlewaretoken: document.querySelector("#act [name=csrfmiddlewaretoken]").value };
     if (notes) values.notes = notes;
+    if (row.dataset.under) values.under = row.dataset.under;
     const had = row.contains(document.activeElement);
     const sent = htmx.ajax("POST", `/alerts/${id}/${action}/`, { target: row, swap: "outerHTML", values });
     busy.set(id, sent.catch(() => {}).then(() => {  // what went wrong is said by htmx's events below
@@ -343,7 +433,7 @@ document.addEventListener("keydown", (event) => {
     if (id && rowOf(id) && (back || document.referrer.endsWith(`/alerts/${id}/`))) pick(rowOf(id), false);
   };
   const step = (by) => {
-    const list = [...rows().children];
+    const list = [...rows().children].filter((row) => row.dataset.id);
     if (!list.length) return;
     const at = list.findIndex((row) => row.dataset.id === picked);
     pick(list[at < 0 ? (by > 0 ? 0 : list.length - 1) : Math.min(list.length - 1, Math.max(0, at + by))]);
@@ -354,9 +444,13 @@ document.addEventListener("keydown", (event) => {
     const row = target.closest("#rows > tr");
     if (!row) return;
     const button = target.closest("[data-act]");
-    if (button) { event.preventDefault(); act(row, button.dataset.act); }
+    if (target.closest("a.explains")) {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      turnOver(row);
+    } else if (button) { event.preventDefault(); act(row, button.dataset.act); }
     else if (target.closest("a.what")) sessionStorage.setItem(OPENED, row.dataset.id);
-    else if (!target.closest("a") && getSelection().isCollapsed) pick(row);
+    else if (row.dataset.id && !target.closest("a") && getSelection().isCollapsed) pick(row);
   });
   const keys = {
     j: () => step(1),
@@ -367,6 +461,7 @@ document.addEventListener("keydown", (event) => {
     a: (row) => { if (row?.querySelector('[data-act="acknowledge"]')) act(row, "acknowledge"); },
     r: (row) => { if (row?.querySelector('[data-act="resolve"]')) act(row, "resolve"); },
     n: (row) => { if (row && note) askForNote(row); },
+    e: (row) => { if (row) turnOver(row); },
     "/": () => { $("search").focus(); $("search").select(); },
     "?": () => $("keys").showModal(),
     ".": () => { if (!arrivals.hidden) showArrivals(); },
@@ -386,6 +481,11 @@ document.addEventListener("keydown", (event) => {
       return;
     }
     const row = picked ? rowOf(picked) : target.closest?.("#rows > tr");
+    if (event.key === " " && target.matches("a.explains")) {
+      event.preventDefault();
+      turnOver(target.closest("tr"));
+      return;
+    }
     if (event.key === "Enter") {
       if (row && !target.closest("a, button, summary")) { event.preventDefault(); keys.o(row); }
       return;
@@ -405,6 +505,7 @@ document.addEventListener("keydown", (event) => {
 
   document.addEventListener("DOMContentLoaded", () => {
     Times.setServerTime(Number(board().dataset.now));
+    for (const row of rows().children) dress(row);
     title();
     pickOpened();
     if (!("error" in board().dataset)) connect();

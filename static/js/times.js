@@ -18,11 +18,27 @@ const Times = (() => {
     if (h < 10 && m % 60) return `${h} h ${pad(m % 60)}`;
     return h < 48 ? `${h} h` : `${Math.floor(h / 24)} d`;
   };
+  /* 14:00, with its day when that is not today. */
+  const clock = (iso) => {
+    const d = new Date(iso);
+    const time = `${pad(d.getHours())}:${pad(d.getMinutes())}`;
+    if (d.toDateString() === new Date(now()).toDateString()) return time;
+    return `${d.toLocaleDateString("en-GB", { weekday: "short", day: "numeric", month: "short" })} ${time}`;
+  };
   /* The reader's clock may be wrong; what counts is the server's, as of the page. */
   let skew = 0;
   const now = () => Date.now() + skew;
   const setServerTime = (ms) => { skew = ms - Date.now(); };
   const tick = (root = document, youngest = false) => {
+    for (const time of root.querySelectorAll("time[data-left]")) {
+      const text = age((Date.parse(time.dateTime) - now()) / 1000);
+      if (time.textContent !== text) time.textContent = text;
+    }
+    for (const time of root.querySelectorAll("time[data-clock]:not([data-local])")) {
+      time.dataset.local = "1";
+      time.title = `${exact(time.dateTime)} (${zone})`;
+      time.textContent = clock(time.dateTime);
+    }
     for (const time of root.querySelectorAll("time[data-age]")) {
       const seconds = (now() - Date.parse(time.dateTime)) / 1000;
       if (youngest && seconds > 61) continue;

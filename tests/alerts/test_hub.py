@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,14 +20,14 @@ from django.utils import timezone
 
 from alerts import actions, livelook, queries
 from alerts import hub as hub_module
-from alerts.choices import Severity, Status
-from alerts.models import Alert, AlertHistory
+from alerts.choices import Severity, Status, SuppressionKind
+from alerts.models import Alert, AlertHistory, MaintenanceWindow, Suppression
 from alerts.queries import BoardQuery
 from opsconductor import doorbell
 from opsconductor.asgi import application
 from opsconductor.models import ApiKey
 from tests.access import person
-from tests.factories import AlertFactory, AlertHistoryFactory
+from tests.factories import AlertFactory, AlertHistoryFactory, quiet
 from tests.patience import SECONDS, soon
 from tests.web import session_cookie
 
@@ -255,6 +256,8 @@ async def test_a_program_gets_the_alert_as_data():
             "occurrence_count": 1,
             "occurred_at": alert.occurred_at.isoformat(),
             "last_occurrence_at": alert.last_occurrence_at.isoformat(),
+            "explains": 0,
+            "quiet": [],
         }
 
 
@@ -460,6 +463,62 @@ async def test_repeats_of_rows_on_a_board_arrive_though_they_write_no_history():
         assert change["id"] == str(shown.pk)
         assert change["event"] == "alert_updated"
         assert '<td class="seen">7</td>' in change["html"]
+
+
+async def test_a_root_is_sent_again_when_something_joins_it_or_leaves_it():
+    (root,) = await raised(outage=True)
+
+    @in_db
+    def joins() -> Any:
+        row = quiet(SuppressionKind.DEPENDENCY, root=root)
+        doorbell.ring()
+        return row
+
+    @in_db
+    def leaves(row: Any) -> None:
+        Suppression.objects.filter(pk=row.pk).update(ended_at=timezone.now(), ended_because="its parent recovered")
+        doorbell.ring()
+
+    async def html(socket: Socket) -> str:
+        (change,) = (await socket.receive())["changes"]
+        assert change["id"] == str(root.pk)
+        return str(change["html"])
+
+    async with connected() as socket:
+        await socket.subscribe(shown=[str(root.pk)])
+        first = await joins()
+        while "explains 1" not in await html(socket):
+            pass  # it is sent once as it is: something may have joined since the page was made
+        second = await joins()
+        assert "explains 2" in await html(socket)
+        await leaves(first)
+        assert "explains 1" in await html(socket)
+        await leaves(second)
+        assert "explains" not in await html(socket)
+
+
+async def test_a_quiet_row_is_sent_again_when_its_window_is_longer():
+    @in_db
+    def in_maintenance() -> Any:
+        now = timezone.now()
+        window = MaintenanceWindow.objects.create(name="Upgrade", starts_at=now, ends_at=now + timedelta(hours=1))
+        return quiet(SuppressionKind.MAINTENANCE, window=window, until=window.ends_at)
+
+    @in_db
+    def extend(row: Any) -> Any:
+        row.until += timedelta(hours=1)
+        row.save()
+        doorbell.ring()
+        return row.until
+
+    row = await in_maintenance()
+    async with connected() as socket:
+        await socket.subscribe(filter="?status=suppressed", shown=[str(row.alert_id)])
+        await asyncio.sleep(hub_module.REPEATS_SECONDS * 1.5)  # what is shown is known by then
+        until = await extend(row)
+
+        (change,) = (await socket.receive())["changes"]
+        assert until.isoformat() in change["html"]
 
 
 async def test_a_repeat_between_page_and_subscription_is_not_lost():
@@ -696,8 +755,8 @@ async def test_a_look_takes_the_same_queries_for_one_board_and_for_many(boards):
         assert all(rights.view for rights in found.rights.values())
         return len(captured)
 
-    # history, repeats; viewers, actors, sessions; filter, states, rows; counters
-    assert await look(boards) == 9
+    # history; repeats and what they explain; viewers, actors, sessions; filter, states, rows and theirs; counters
+    assert await look(boards) == 11
 
 
 async def test_a_resolved_alert_stays_a_row_where_resolved_ones_are_shown():
