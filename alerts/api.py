@@ -25,6 +25,7 @@ from alerts.serializers import (
     ActionInput,
     AlertDetailSerializer,
     AlertSerializer,
+    AssignInput,
     HistorySerializer,
     NoteInput,
     StatsSerializer,
@@ -53,6 +54,7 @@ class AlertViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
         "acknowledge": ACT_ON_ALERTS,
         "unacknowledge": ACT_ON_ALERTS,
         "resolve": ACT_ON_ALERTS,
+        "assign": ACT_ON_ALERTS,
         "notes": ACT_ON_ALERTS,
     }
 
@@ -98,6 +100,16 @@ class AlertViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
     @action(detail=True, methods=["post"])
     def resolve(self, request: Request, pk: str) -> Response:
         return self._act(actions.resolve, ActionInput)
+
+    @extend_schema(
+        summary="Assign: whose it is",
+        description="Null gives it back to nobody. 409 when the alert has ended.",
+        request=AssignInput,
+        responses=AlertDetailSerializer,
+    )
+    @action(detail=True, methods=["post"])
+    def assign(self, request: Request, pk: str) -> Response:
+        return self._act(actions.assign, AssignInput)
 
     @extend_schema(summary="Add a note to the timeline", request=NoteInput, responses={201: HistorySerializer})
     @action(detail=True, methods=["post"])

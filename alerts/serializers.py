@@ -7,17 +7,31 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.utils import timezone
 from django.utils.functional import cached_property
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from alerts.choices import OPEN_STATUSES, Action, Category, Condition, Level, News, Priority, Severity, Status
-from alerts.models import Alert
+from alerts.choices import (
+    OPEN_STATUSES,
+    Action,
+    Category,
+    Condition,
+    Level,
+    News,
+    Priority,
+    Severity,
+    Status,
+    SuppressionKind,
+)
+from alerts.models import Alert, Suppression
 from alerts.suppressions import words
 from opsconductor.api import StrictSerializer
 
 # Long and rarely wanted: left out of lists, and not even read from the database there.
 DETAIL_ONLY = ("raw_data", "custom_fields")
+SUPPRESSIONS_MAX = 200
 
 # Joined as plain columns, so that no user row, with its password hash, is ever fetched.
 NAMES = {
@@ -130,13 +144,38 @@ class AlertSerializer(serializers.Serializer[Alert]):
         return str(self.context["request"].build_absolute_uri("/")).rstrip("/")
 
 
+class SuppressionSerializer(serializers.Serializer[Any]):
+    kind = serializers.ChoiceField(SuppressionKind.choices)
+    root = serializers.UUIDField(source="root_id", allow_null=True, help_text="The alert that explains it.")  # type: ignore[assignment]
+    window = serializers.IntegerField(source="window_id", allow_null=True, help_text="The maintenance window.")
+    rule = serializers.IntegerField(source="rule_id", allow_null=True, help_text="The correlation rule.")
+    started_at = serializers.DateTimeField()
+    until = serializers.DateTimeField(
+        allow_null=True, help_text="When it is looked at again. Null: an event ends it, or it has ended."
+    )
+    ended_at = serializers.DateTimeField(allow_null=True, help_text="Null: it is in force.")
+    ended_because = serializers.CharField()
+
+
 class AlertDetailSerializer(AlertSerializer):
     custom_fields = serializers.JSONField()
     raw_data = serializers.JSONField(help_text="What the source sent, as it was read.")
     history = serializers.SerializerMethodField(help_text="Where the alert's history is.")
+    suppressions = serializers.SerializerMethodField(
+        help_text="Why it is or was quiet, the oldest first; the newest 200 of them."
+    )
+
+    @extend_schema_field(SuppressionSerializer(many=True))
+    def get_suppressions(self, alert: Alert) -> list[dict[str, Any]]:
+        return [dict(row) for row in SuppressionSerializer(suppressions_of(alert), many=True).data]
 
     def get_history(self, alert: Alert) -> str:
         return f"{self.site}/api/v1/alerts/{alert.pk}/history/"
+
+
+def suppressions_of(alert: Alert) -> list[Suppression]:
+    newest = Suppression.objects.filter(alert=alert).order_by("-id")[:SUPPRESSIONS_MAX]
+    return list(reversed(newest))
 
 
 class HistorySerializer(serializers.Serializer[Any]):
@@ -177,6 +216,21 @@ class AcknowledgeInput(ActionInput):
         if until is not None and until <= timezone.now():
             raise serializers.ValidationError("This time has passed; it must lie ahead.")
         return until
+
+
+class AssignInput(ActionInput):
+    assignee = serializers.CharField(max_length=150, allow_null=True, help_text="User name; null: nobody.")
+
+    def validate_assignee(self, name: str | None) -> User | None:
+        """Somebody who may act on alerts."""
+        if name is None:
+            return None
+        user = User.objects.filter(username=name, is_active=True).first()
+        if user is None or not user.has_perm("alerts.act_on_alert"):
+            raise serializers.ValidationError(
+                f"“{name}” is not a user who may act on alerts. Name an operator or administrator, or null for nobody."
+            )
+        return user
 
 
 class NoteInput(StrictSerializer):

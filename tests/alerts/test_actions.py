@@ -177,3 +177,30 @@ def test_the_doorbell_rings_after_the_commit(monkeypatch, django_capture_on_comm
         assert rings == []
 
     assert rings == [1]
+
+
+def test_assigning_says_whose_it_is_and_null_gives_it_back(program):
+    alert = AlertFactory()
+    person("operator", username="a.keller")
+
+    answer = act(program, alert, "assign", {"assignee": "a.keller", "notes": "her site"})
+    assert answer.status_code == 200
+    assert answer.json()["assigned_to"] == "a.keller"
+    assert act(program, alert, "assign", {"assignee": None}).json()["assigned_to"] is None
+
+    first, second = AlertHistory.objects.filter(alert=alert).order_by("id")
+    assert (first.action, first.notes, first.changes) == ("assigned", "her site", {"assigned_to": [None, "a.keller"]})
+    assert (second.changes, second.news) == ({"assigned_to": ["a.keller", None]}, News.NONE)
+
+
+def test_only_somebody_who_may_act_is_assigned_and_only_while_it_is_open(program):
+    alert = AlertFactory()
+    person("viewer")
+    person("operator", username="left", is_active=False)
+
+    for name in ("viewer", "left", "nobody-knows"):
+        body = assert_problem(act(program, alert, "assign", {"assignee": name}), 400)
+        assert f"“{name}” is not a user who may act on alerts" in body["detail"]
+    assert_problem(act(program, alert, "assign", {}), 400)
+    assert_problem(act(program, AlertFactory(status=Status.RESOLVED), "assign", {"assignee": "operator"}), 409)
+    assert_problem(act(Program(person("viewer", username="v")), alert, "assign", {"assignee": None}), 403)

@@ -8,11 +8,11 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from alerts.choices import Category, Level, Priority, Severity, Status
-from alerts.models import Alert
+from alerts.choices import Category, Level, Priority, Severity, Status, SuppressionKind
+from alerts.models import Alert, MaintenanceWindow
 from alerts.serializers import AlertDetailSerializer
 from tests.access import ROLES, Program, assert_problem, person, signed_in
-from tests.factories import AlertFactory, AlertHistoryFactory, ConnectorFactory, DeviceFactory
+from tests.factories import AlertFactory, AlertHistoryFactory, ConnectorFactory, DeviceFactory, quiet
 
 pytestmark = pytest.mark.django_db
 
@@ -82,7 +82,7 @@ def test_fields_have_the_names_of_the_columns():
     # How the engine keeps count is nobody's business.
     columns = {field.name for field in Alert._meta.concrete_fields} - {"transition_times", "missed_snapshots"}
 
-    assert set(AlertDetailSerializer().fields) - {"url", "history"} == columns
+    assert set(AlertDetailSerializer().fields) - {"url", "history", "suppressions"} == columns
 
 
 def test_the_detail_adds_what_the_source_sent_and_where_the_history_is(program):
@@ -340,7 +340,7 @@ def test_a_session_needs_the_csrf_token_to_act(client):
 def test_routes_of_this_part_are_these_and_no_others(program):
     alert = AlertFactory()
 
-    for action in ("reopen", "assign", "bulk", "delete"):
+    for action in ("reopen", "bulk", "delete"):
         assert_problem(program.post(address(alert, action)), 404)
     assert_problem(program.post(f"{LIST}bulk/"), 404)
     assert_problem(program.post(LIST), 405)
@@ -348,6 +348,28 @@ def test_routes_of_this_part_are_these_and_no_others(program):
         answer = getattr(program.client, method)(address(alert), headers=program.headers)
         assert_problem(answer, 405)
         assert "GET" in answer["Allow"]
+
+
+def test_one_alert_tells_why_it_is_and_was_quiet(program):
+    root, now = AlertFactory(), timezone.now()
+    window = MaintenanceWindow.objects.create(name="Upgrade", starts_at=now, ends_at=now + timedelta(hours=1))
+    alert = quiet(
+        SuppressionKind.HOLD, until=now, ended_at=now, ended_because="an outage explains it", started_at=NOON
+    ).alert
+    quiet(SuppressionKind.DEPENDENCY, alert, root=root)
+    quiet(SuppressionKind.MAINTENANCE, alert, window=window, until=window.ends_at)
+
+    found = program.get(address(alert)).json()["suppressions"]
+
+    assert [row["kind"] for row in found] == ["hold", "dependency", "maintenance"]
+    assert set(found[0]) == {"kind", "root", "window", "rule", "started_at", "until", "ended_at", "ended_because"}
+    assert (found[0]["started_at"], found[0]["ended_because"]) == (
+        "2026-11-21T12:00:00.123456Z",
+        "an outage explains it",
+    )
+    assert (found[1]["root"], found[1]["until"], found[1]["ended_at"]) == (str(root.pk), None, None)
+    assert (found[2]["window"], found[2]["root"]) == (window.pk, None)
+    assert "suppressions" not in program.get(LIST).json()["results"][0]
 
 
 def test_the_schema_describes_every_answer_of_a_list_row(program):

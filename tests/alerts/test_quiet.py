@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -60,8 +61,8 @@ def why(alert) -> list[str]:
 def test_a_row_says_in_a_few_words_why_it_is_quiet_and_until_when(root):
     now = timezone.now()
     at = now.replace(hour=14, minute=0) + timedelta(days=1)
-    soon = {"until": now + timedelta(seconds=20, milliseconds=900)}
-    minutes = {"until": now + timedelta(minutes=2, seconds=20)}
+    soon: dict[str, Any] = {"until": now + timedelta(seconds=20, milliseconds=900)}
+    minutes: dict[str, Any] = {"until": now + timedelta(minutes=2, seconds=20)}
 
     assert why(quiet(DEPENDENCY, root=root).alert) == ["explained by core-sw-1: device offline"]
     assert why(quiet(MAINTENANCE, window=window(), until=at).alert) == ["maintenance until 14:00 UTC: Switch upgrade"]
