@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,7 +22,7 @@ class NormalizedAlert:
 
     importance is (impact, urgency, priority), None: by severity. identity are the fields of the fingerprint, empty:
     the usual ones; former are the lists before that one, former_keys the device's earlier keys, both newest first: what
-    is still open under them is the same problem.
+    is still open under them is the same problem. mapping are the fields of the row a trap was read by; shared, not to be changed.
     """
 
     source_system: str
@@ -52,6 +52,7 @@ class NormalizedAlert:
     identity: tuple[str, ...] = ()
     former: tuple[tuple[str, ...], ...] = ()
     former_keys: tuple[str, ...] = ()
+    mapping: Mapping[str, Any] | None = None
 
     def again(self, received_at: datetime, raw_data: Callable[[], dict[str, Any]]) -> NormalizedAlert:
         """The same said once more, by a source whose events carry no time of their own."""
@@ -83,6 +84,7 @@ class NormalizedAlert:
             self.identity,
             self.former,
             self.former_keys,
+            self.mapping,
         )
 
     def facts(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from alerts.ids import uuid7
 from alerts.types import NormalizedAlert
 from connectors.clears import clears_of
 from connectors.journal import Item
-from connectors.normalisation import effective_time
+from connectors.normalisation import Meaning, effective_time
 from connectors.snapshot import ConnectorRow, Snapshot
 from dependencies.addresses import canonical_ip
 
@@ -214,6 +214,7 @@ def _normalized(raw: dict[str, Any], item: Item, connector: ConnectorRow | None,
     word = text("severity", WORD_MAX).lower()
     severity = SEVERITIES.get(word) if word else DEFAULT_SEVERITY
     category = text("category", WORD_MAX).lower() or Category.UNKNOWN.value
+    graded = sorted_as = None
     if rules.maps:
         graded, sorted_as = rules.severity(connector.type, raw), rules.category(connector.type, raw)
         if graded is not None:
@@ -281,7 +282,7 @@ def _normalized(raw: dict[str, Any], item: Item, connector: ConnectorRow | None,
         clears=clears,
         source_alert_id=source_alert_id,
         tags=tags,
-        raw_data=partial(facts, raw, item.source, skew),
+        raw_data=partial(facts, raw, item.source, skew, graded, sorted_as),
         former_keys=device.former if device else (),
     )
     if rules.applies:
@@ -298,11 +299,21 @@ def _context(raw: dict[str, Any], device: str, category: str, severity: int) -> 
     return {**said, "device": device, "category": category, "severity": Severity(severity).label}
 
 
-def facts(raw: dict[str, Any], source: str, skew: timedelta | None) -> dict[str, Any]:
-    """What the alert's page shows of the event as it came; JSON-safe."""
+def facts(
+    raw: dict[str, Any],
+    source: str,
+    skew: timedelta | None,
+    graded: Meaning[int] | None = None,
+    sorted_as: Meaning[str] | None = None,
+) -> dict[str, Any]:
+    """What the alert's page shows of the event as it came, and which rows said what it means; JSON-safe."""
     found: dict[str, Any] = {"event": raw, "source": source}
     if skew is not None:
         found["time_skew_seconds"] = round(skew.total_seconds(), 3)
+    rows = {"severity_mapping": graded, "category_mapping": sorted_as}
+    mapping = {name: row.id for name, row in rows.items() if row is not None and row.id is not None}
+    if mapping:
+        found["mapping"] = mapping
     return found
 
 

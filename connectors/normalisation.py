@@ -91,11 +91,13 @@ class ValueRow(NamedTuple):
     value: str
     target: int | str
     enabled: bool = True
+    id: int | None = None
 
 
 class Meaning(NamedTuple, Generic[T]):
     target: T
     enabled: bool
+    id: int | None = None  # of its row
 
 
 class Values(Generic[T]):
@@ -106,7 +108,7 @@ class Values(Generic[T]):
     def __init__(self, rows: Sequence[ValueRow], usual: str) -> None:
         by_field: dict[str, list[tuple[str, str, Meaning[T]]]] = {}
         for row in rows:
-            meaning: Meaning[T] = Meaning(row.target, row.enabled)  # type: ignore[arg-type]
+            meaning: Meaning[T] = Meaning(row.target, row.enabled, row.id)  # type: ignore[arg-type]
             by_field.setdefault(row.field or usual, []).append((row.connector_type, row.value, meaning))
         self._fields = {name: Patterns(found) for name, found in by_field.items()}
         self._usual = usual

@@ -17,8 +17,8 @@ def load() -> Normalisation:
     from connectors.models import CategoryMapping, PriorityRule, SeverityMapping
 
     columns = ("connector_type", "source_field", "source_value")
-    severities = SeverityMapping.objects.order_by("id").values_list(*columns, "target_severity", "enabled")
-    categories = CategoryMapping.objects.order_by("id").values_list(*columns, "target_category", "enabled")
+    severities = SeverityMapping.objects.order_by("id").values_list(*columns, "target_severity", "enabled", "id")
+    categories = CategoryMapping.objects.order_by("id").values_list(*columns, "target_category", "enabled", "id")
     priorities = PriorityRule.objects.filter(enabled=True).order_by("-id")  # of two alike the older one is used
     ttls = AlertTypeSetting.objects.filter(enabled=True).order_by("id")
     return Normalisation(

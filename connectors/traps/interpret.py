@@ -242,7 +242,9 @@ def _again(reading: Reading, masked: bytes, source: str, port: int, received_at:
     item.datagram, item.data, item.device_ip = masked, reading.data, reading.device_ip
     item.outcome, item.reason = reading.outcome, reading.reason
     if reading.event is not None:
-        raw = partial(raw_data_of, masked, source, snapshot.mappings.names, reading.severity_fallback)
+        raw = partial(
+            raw_data_of, masked, source, snapshot.mappings.names, reading.severity_fallback, reading.event.mapping
+        )
         item.event = reading.event.again(received_at, raw)
     return item
 

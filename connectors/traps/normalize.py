@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any
@@ -94,7 +95,8 @@ def normalize(
     alert.ttl_minutes = match.ttl_minutes
     if match.severity_fallback:
         alert.tags = [SEVERITY_FALLBACK]
-        alert.raw_data = partial(raw_data, notification, varbinds, source, severity_fallback=True)
+    alert.raw_data = partial(raw_data, notification, varbinds, source, match.severity_fallback, match.row)
+    alert.mapping = match.row
     if not match.is_clear:  # nobody sees the text of a clear
         alert.title = match.title(device=name or key)
         alert.message = describe(varbinds, match.component)
@@ -150,9 +152,14 @@ def measure(value: str, unit: str) -> str:
 
 
 def raw_data(
-    notification: Notification, varbinds: Varbinds, source: str, severity_fallback: bool = False
+    notification: Notification,
+    varbinds: Varbinds,
+    source: str,
+    severity_fallback: bool = False,
+    mapping: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What the alert's page shows of the notification; JSON-safe, without the community."""
+    """What the alert's page shows of the notification; JSON-safe, without the community. `mapping`: the fields of the
+    row it was read by."""
     rows = []
     for vb, item in zip(notification.varbinds, varbinds.items, strict=True):
         row: dict[str, Any] = {"oid": vb.oid, "type": vb.type, "value": json_value(vb.type, vb.value)}
@@ -182,13 +189,21 @@ def raw_data(
         data["security"] = notification.security
     if severity_fallback:
         data["severity_fallback"] = True
+    if mapping is not None:
+        data["mapping"] = {
+            "oid_mapping": mapping.get("id"),
+            "oid_pattern": mapping["oid_pattern"],
+            "vendor": mapping.get("vendor") or "",
+        }
     return data
 
 
-def raw_data_of(datagram: bytes, source: str, names: NameTable, severity_fallback: bool) -> dict[str, Any]:
+def raw_data_of(
+    datagram: bytes, source: str, names: NameTable, severity_fallback: bool, mapping: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """The same, of a v1 or v2c datagram that has been read before."""
     notification = parse(datagram)
-    return raw_data(notification, named(notification, names), source, severity_fallback)
+    return raw_data(notification, named(notification, names), source, severity_fallback, mapping)
 
 
 def named(notification: Notification, names: NameTable) -> Varbinds:

@@ -97,7 +97,7 @@ def test_numbers_lists_and_metrics_are_values_too_and_odd_ones_are_passed_over()
 def test_a_row_that_is_switched_off_is_said():
     rules = Normalisation(categories=[ValueRow("", "alert_type", "lab_*", "unknown", False)])
 
-    assert rules.category("api", {"alert_type": "lab_7"}) == ("unknown", False)
+    assert rules.category("api", {"alert_type": "lab_7"}) == ("unknown", False, None)
 
 
 # --- title ---
@@ -281,4 +281,4 @@ def test_values_that_senders_choose_do_not_stay_in_memory():
         rules.severity("api", {"severity": f"word {number}"})
     assert time.monotonic() - began < 60
     assert len(rules._severities._fields["severity"]._cache) <= 20_000
-    assert rules.severity("api", {"severity": "crit"}) == (5, True)
+    assert rules.severity("api", {"severity": "crit"}) == (5, True, None)

@@ -86,6 +86,18 @@ def test_a_row_for_the_connector_wins_over_what_is_shipped_and_over_our_own_word
     assert found == [Severity.MINOR, Severity.INFO, Severity.WARNING, Severity.CRITICAL]
 
 
+def test_an_alert_remembers_which_rows_said_what_it_means(api):
+    crit = SeverityMapping.objects.create(source_value="purple", target_severity=Severity.MINOR)
+    disks = CategoryMapping.objects.create(source_value="disk_*", target_category=Category.STORAGE)
+    api.look()
+
+    api.results([event(severity="purple"), event(severity="major", alert_type="unheard_of")])
+    api.settle()
+
+    kept = dict(Alert.objects.values_list("alert_type", "raw_data__mapping"))
+    assert kept == {"disk_full": {"severity_mapping": crit.pk, "category_mapping": disks.pk}, "unheard_of": None}
+
+
 def test_the_category_by_a_beginning_of_the_alert_type(api):
     CategoryMapping.objects.create(source_value="disk_*", target_category=Category.STORAGE)
     CategoryMapping.objects.create(source_value="disk_encrypt*", target_category=Category.SECURITY)

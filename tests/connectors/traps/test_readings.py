@@ -62,6 +62,9 @@ def test_traps_that_differ_in_request_id_and_uptime_are_one_reading(version):
         item = read(interpreter, sent(version, request_id=number, uptime=number * 3).encoded(), now)
         assert (item.outcome, item.event.alert_type, item.event.component) == (None, "link_down", "ifIndex=3")
         assert item.event.facts()["uptime"] == number * 3
+        mapping = item.event.facts()["mapping"]
+        assert OIDMapping.objects.get(pk=mapping["oid_mapping"]).alert_type == "link_down"
+        assert mapping["oid_pattern"] == LINK_DOWN
     assert len(interpreter._readings) == 1
 
 
