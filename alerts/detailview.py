@@ -12,24 +12,16 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from alerts import queries
-from alerts.choices import OPEN_STATUSES, SEVERITY_WORDS, Action, Priority
+from alerts.choices import OPEN_STATUSES, SEVERITY_WORDS, Priority
 from alerts.columns import Row, age
 from alerts.models import Alert, AlertHistory
 from alerts.templatetags.portal import moment
+from alerts.whyview import Why, said
 from connectors.models import RawEvent
 
-DONE = {
-    Action.OPENED: "Opened",
-    Action.REOPENED: "Came back",
-    Action.SEVERITY_CHANGED: "Severity changed",
-    Action.CLEARED: "Cleared by its source",
-    Action.EXPIRED: "Expired",
-    Action.ACKNOWLEDGED: "Acknowledged",
-    Action.UNACKNOWLEDGED: "No longer acknowledged",
-    Action.RESOLVED: "Resolved by hand",
-    Action.NOTE: "Note",
-}
-SAID_OTHERWISE = ("acknowledged_by", "condition")  # by who did it, and by the status
+# By who did it, by the status, and by “Why is it like this?”
+SAID_OTHERWISE = ("acknowledged_by", "condition", "explained_by", "window")
+BELOW_SHOWN = 20
 ACKNOWLEDGE_FOR = ((60, "1 hour"), (240, "4 hours"), (480, "8 hours"), (1440, "1 day"), (10080, "1 week"))
 
 
@@ -67,23 +59,29 @@ class DetailView:
     times: list[tuple[str, datetime]]
     lasted: str
     can_be_acknowledged: bool
+    why: Why
+    below: list[Row]  # the worst of what it explains
     acknowledge_for: tuple[tuple[int, str], ...] = ACKNOWLEDGE_FOR
 
     @classmethod
-    def of(cls, alert: Alert) -> DetailView:
+    def of(cls, alert: Alert, *, is_staff: bool = False) -> DetailView:
         raw = alert.raw_data if isinstance(alert.raw_data, dict) else {"data": alert.raw_data}
         end = alert.resolved_at or alert.last_clear_at if alert.status not in OPEN_STATUSES else None
+        (row,) = queries.as_rows([alert])
+        history, events = list(queries.history(alert)), list(queries.events(alert))
         return cls(
             alert=alert,
-            row=Row.of(alert),
+            row=row,
             varbinds=varbinds(raw),
             raw=json.dumps(raw, indent=2, ensure_ascii=False, default=str) if raw else "",
-            steps=[_step(entry) for entry in queries.history(alert)],
-            events=list(queries.events(alert)),
+            steps=[_step(entry) for entry in history],
+            events=events,
             facts=_facts(alert),
             times=_times(alert),
             lasted=age((end or timezone.now()) - alert.occurred_at),
             can_be_acknowledged=alert.status in OPEN_STATUSES,
+            why=Why.of(alert, history, events, is_staff=is_staff),
+            below=queries.worst(queries.explained_by(alert.pk), BELOW_SHOWN) if row.explains else [],
         )
 
 
@@ -120,7 +118,7 @@ def _step(entry: AlertHistory) -> Step:
             delta.append(format_html("{}: {} → {}", label, _word(name, change[0]), _word(name, change[1])))
     return Step(
         at=entry.created_at,
-        what=DONE.get(Action(entry.action), entry.action) if entry.action in Action.values else entry.action,
+        what=said(entry),
         who=entry.user.get_username() if entry.user_id and entry.user else "",
         notes=entry.notes,
         delta=format_html_join(", ", "{}", ((part,) for part in delta)),
@@ -135,7 +133,9 @@ def _word(name: str, value: Any) -> str:
             return moment(datetime.fromisoformat(value))
         except ValueError:
             return value
-    return "nobody" if value is None and name.endswith("_by") else "none" if value in (None, "") else str(value)
+    return (
+        "nobody" if value is None and name.endswith(("_by", "_to")) else "none" if value in (None, "") else str(value)
+    )
 
 
 def _facts(alert: Alert) -> list[tuple[str, str]]:

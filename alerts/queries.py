@@ -216,6 +216,11 @@ def explained_by(root: UUID) -> QuerySet[Alert]:
     return Alert.objects.filter(pk__in=below.values("alert_id"))
 
 
+def worst(alerts: QuerySet[Alert], most: int) -> list[Row]:
+    """The worst of them, the newest first among equals."""
+    return as_rows(rows(alerts).order_by("-severity", "-occurred_at", "-id")[:most])
+
+
 def filter_errors(filterset: AlertFilterSet) -> list[str]:
     """Sentences about values the filters do not know."""
     return [

@@ -69,8 +69,7 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponseBase:
 def explains(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """The rows of what one alert explains, for the board to put under it: the worst first."""
     below = queries.explained_by(pk)
-    found = queries.rows(below).order_by("-severity", "-occurred_at", "-id")[: queries.PAGE_SIZE + 1]
-    rows = queries.as_rows(found)
+    rows = queries.worst(below, queries.PAGE_SIZE + 1)
     number = below.count() if len(rows) > queries.PAGE_SIZE else len(rows)
     can_act = request.user.has_perm(ACT)
     shown = rows[: queries.PAGE_SIZE]
@@ -162,7 +161,7 @@ def _detail(request: HttpRequest, pk: UUID, *, done: str = "", error: str = "", 
     except Alert.DoesNotExist:
         raise Http404("This alert no longer exists.") from None
     context = {
-        "view": DetailView.of(alert),
+        "view": DetailView.of(alert, is_staff=bool(getattr(request.user, "is_staff", False))),
         "can_act": request.user.has_perm(ACT),
         "can_silence": request.user.has_perm("alerts.add_maintenancewindow"),
         "silences": silences.of(alert),
