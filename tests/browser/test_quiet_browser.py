@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from alerts.choices import Action, Severity, SuppressionKind
 from alerts.models import Alert, AlertHistory, MaintenanceWindow, Suppression
+from dependencies.models import CorrelationRule
 from opsconductor import doorbell
 from tests.browser.story import tell
 from tests.factories import AlertFactory, DeviceFactory, quiet
@@ -38,11 +39,24 @@ def said(alert: Alert, action: Action, **fields) -> None:
 
 
 def joins(root: Alert, name: str, **fields) -> Alert:
+    rule = CorrelationRule.objects.order_by("pk").first()
     device = DeviceFactory(name=name, site="North ring", role="Radio")
     child = AlertFactory(
         title="Radio link down", device=device, device_ip=device.ip, device_name=name, announced=False, **fields
     )
-    hidden = quiet(SuppressionKind.DEPENDENCY, child, root=root).alert
+    began = child.occurred_at
+    said(child, Action.OPENED, created_at=began)
+    quiet(
+        SuppressionKind.HOLD,
+        child,
+        started_at=began,
+        until=began + timedelta(seconds=30),
+        ended_at=began + timedelta(seconds=12),
+        ended_because="an outage explains it",
+    )
+    hidden = quiet(
+        SuppressionKind.DEPENDENCY, child, root=root, rule=rule, started_at=began + timedelta(seconds=12)
+    ).alert
     said(hidden, Action.SUPPRESSED)
     return hidden
 
@@ -95,6 +109,12 @@ def test_pages_with_quiet_alerts_fit_and_report_no_error(open_page, operator, se
     assert page.get_by_text("maintenance until").is_visible()
     assert page.evaluate(NO_OVERFLOW)
     shot(page, f"quiet-suppressed-{width}-{scheme}")
+    for name, alert in (("root", root), ("child", root.explains.first().alert)):
+        page.goto(f"{server}/alerts/{alert.pk}/")
+        page.get_by_role("region", name="Why is it like this?").wait_for()
+        assert page.evaluate(NO_OVERFLOW)
+        shot(page, f"why-{name}-{width}-{scheme}", full_page=True)
+    assert page.get_by_text("by the rule").first.is_visible()
 
 
 def test_a_root_opens_and_closes_what_it_explains_by_keyboard(open_page, operator, root):
