@@ -38,6 +38,7 @@ KNOWN = {
     "OPSCONDUCTOR_LONG",  # set by bin/test --long
     "OPSCONDUCTOR_TRAP_FDS",  # sockets the supervisor hands to the listener
     "OPSCONDUCTOR_SUPERVISED",  # pid of the supervisor, in its children
+    "OPSCONDUCTOR_DEMO",  # set by up --demo, in its children
 }
 SECRETS = {
     "DATABASE_URL",

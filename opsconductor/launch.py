@@ -23,6 +23,10 @@ from opsconductor.supervisor import Child, Output, Supervisor
 HTTP_HOST = "127.0.0.1"
 HTTP_PORT, TRAP_PORT = 8000, 1162
 WAIT_FOR_COMMAND_SECONDS = 5
+DEMO = (
+    "This is a demo: nothing of its network exists. A core switch dies in 20 s; what happens is told below, and begins "
+    "anew every six minutes."
+)
 # Nothing but the first preparation needs it, so nothing else carries it about.
 FOR_PREPARE = ("OPSCONDUCTOR_ADMIN_PASSWORD", "OPSCONDUCTOR_ADMIN_PASSWORD_FILE")
 
@@ -48,6 +52,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         type=_port,
         help="UDP on 127.0.0.1 and ::1 (default 1162; 0: any); beats OPSCONDUCTOR_TRAP_LISTEN",
     )
+    parser.add_argument(
+        "--demo", action="store_true", help="with a made-up network of 60 devices in which a story happens"
+    )
     return parser.parse_args(argv)
 
 
@@ -66,6 +73,7 @@ def _run(options: argparse.Namespace, var: Path) -> int:
         stack.enter_context(_lock(var, options.port))
         web_socket = stack.enter_context(sockets.http(HTTP_HOST, options.port))
         trap_sockets = _trap_sockets(options)
+        trap_address = demo_address(trap_sockets) if options.demo else ""
         embedded.check_space(var)
         settings.STATIC_ROOT.mkdir(exist_ok=True)  # whitenoise warns when it is missing
         supervisor = Supervisor(output)
@@ -77,7 +85,7 @@ def _run(options: argparse.Namespace, var: Path) -> int:
             if supervisor.stopping:
                 return 0
             supervisor.adopt(server)
-        programs = Programs(supervisor, var)
+        programs = Programs(supervisor, var, demo=options.demo)
         code = supervisor.once(programs.prepare())
         if code:
             supervisor.stop()
@@ -91,6 +99,9 @@ def _run(options: argparse.Namespace, var: Path) -> int:
                 _announce(supervisor, web_socket.getsockname()[1], trap_sockets, time.time() - started_at)
         if not supervisor.stopping:  # after the page, whose start would share the processor with them
             programs.start_others()
+            if options.demo:
+                supervisor.say(DEMO)
+                programs.start_demo(sockets.spell(*web_socket.getsockname()[:2]), trap_address)
             supervisor.run()
         supervisor.say("Stopping.")
         supervisor.stop()
@@ -130,6 +141,15 @@ def _trap_sockets(options: argparse.Namespace) -> list[sockets.TrapSocket]:
     return sockets.loopback_traps(TRAP_PORT if options.trap_port is None else options.trap_port)
 
 
+def demo_address(traps: Sequence[sockets.TrapSocket]) -> str:
+    """Where the devices of the demo, which have loopback addresses, send their traps. Raises StartError."""
+    for trap in traps:
+        host, port = trap.socket.getsockname()[:2]
+        if host == "0.0.0.0" or host.startswith("127."):  # noqa: S104 - compared, not bound
+            return sockets.spell("127.0.0.1" if host == "0.0.0.0" else host, port)  # noqa: S104
+    raise StartError("The demo needs a trap socket on 127.0.0.1 or 0.0.0.0: change OPSCONDUCTOR_TRAP_LISTEN.")
+
+
 def _announce(supervisor: Supervisor, port: int, traps: Sequence[sockets.TrapSocket], seconds: float) -> None:
     granted = min(trap.buffer_bytes for trap in traps)
     buffer = f"receive buffer {granted / 1024**2:.3g} MB"
@@ -144,8 +164,9 @@ def _announce(supervisor: Supervisor, port: int, traps: Sequence[sockets.TrapSoc
 class Programs:
     """What each process is started with."""
 
-    def __init__(self, supervisor: Supervisor, var: Path) -> None:
+    def __init__(self, supervisor: Supervisor, var: Path, *, demo: bool = False) -> None:
         self.supervisor = supervisor
+        self.demo = demo
         self.environment = {
             **{name: value for name, value in os.environ.items() if name not in FOR_PREPARE},
             "DJANGO_SETTINGS_MODULE": "opsconductor.settings",
@@ -153,10 +174,13 @@ class Programs:
             "OPSCONDUCTOR_VAR": str(var),  # absolute, as children have a working directory of their own
             "PYTHONUNBUFFERED": "1",
         }
+        self.environment.pop("OPSCONDUCTOR_DEMO", None)
+        if demo:
+            self.environment["OPSCONDUCTOR_DEMO"] = "1"
 
     def prepare(self) -> Child:
         given = {name: os.environ[name] for name in FOR_PREPARE if name in os.environ}
-        return self._python("up", "manage.py", "prepare", extra=given)
+        return self._python("up", "manage.py", "prepare", *["--demo"] * self.demo, extra=given)
 
     def start_web(self, descriptor: int) -> None:
         # Daphne's default closes every WebSocket after a day.
@@ -173,6 +197,11 @@ class Programs:
         self._add("dispatcher", "manage.py", "dispatcher")
         self._add("worker", *worker.split())
         self._add("beat", *f"{celery} beat --loglevel WARNING --pidfile=".split())  # no file to grow stale
+
+    def start_demo(self, web: str, traps: str) -> None:
+        # --force: whether the demo may be here was decided by `prepare`, and people may add devices meanwhile.
+        words = f"manage.py seed_demo --force --play --url http://{web} --trap-address {traps}"
+        self._add("demo", *words.split())
 
     def _add(self, name: str, *words: str, **more: Any) -> None:
         self.supervisor.add(self._python(name, *words, **more))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,12 @@ def places(context: dict[str, Any]) -> list[Link]:
     """The header's links; none on pages rendered without a request."""
     request = context.get("request")
     return navigation(request) if request is not None else []
+
+
+@register.simple_tag
+def is_demo() -> bool:
+    """Whether `up --demo` started this: every page says so."""
+    return "OPSCONDUCTOR_DEMO" in os.environ
 
 
 @register.filter

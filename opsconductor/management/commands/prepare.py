@@ -8,7 +8,7 @@ import redis
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
@@ -25,6 +25,9 @@ class Command(BaseCommand):
     help = "Checks the servers, migrates, seeds and, the first time, creates the user admin."
     requires_system_checks: list[str] = []
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--demo", action="store_true", help="and make the demo network")
+
     def handle(self, *args: Any, **options: Any) -> None:
         check_redis()
         connection.settings_dict["OPTIONS"]["pool"].update(timeout=POOL_SECONDS)
@@ -32,6 +35,8 @@ class Command(BaseCommand):
             guard.execute("SELECT pg_advisory_lock(%s)", [LOCK])
             self.migrate()
             self.create_admin()
+            if options["demo"]:
+                call_command("seed_demo", stdout=self.stdout)
 
     def migrate(self) -> None:
         """Always the whole command: its end keeps seed rows, permissions and partitions up to date."""
