@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import random
+import socket
+import threading
+import time
 from datetime import timedelta
 from io import StringIO
+from itertools import pairwise
 
+import httpx
 import pytest
 from django.core.management import call_command
 
@@ -14,13 +19,26 @@ from alerts.choices import Condition, Outcome, Status
 from alerts.models import Alert, AlertHistory, Suppression
 from connectors import events
 from connectors.models import RawEvent
-from connectors.traps import encode
+from connectors.traps import ber, encode
 from dependencies.models import CorrelationRule, Device
 from opsconductor.demo import seeding, story
 from opsconductor.demo.network import DEVICES
-from opsconductor.demo.story import CORE, FLAPPING, PORT_CAMERA, PORT_SWITCH, STAYS_AWAY, WORK_SWITCH, Event, Plan, Trap
+from opsconductor.demo.player import SHORTEST_GAP_SECONDS, CannotPlay, Player
+from opsconductor.demo.story import (
+    CORE,
+    FLAPPING,
+    PORT_CAMERA,
+    PORT_SWITCH,
+    STAYS_AWAY,
+    WORK_SWITCH,
+    Beat,
+    Event,
+    Plan,
+    Trap,
+)
 from tests.alerts.lab import Lab, assert_invariants, explained, root, told, why
 from tests.factories import AlertFactory, DeviceFactory
+from tests.patience import SECONDS
 
 
 @pytest.fixture
@@ -224,3 +242,62 @@ def test_it_stays_away_from_an_installation_that_watches_something_real(committe
     call_command("seed_demo", remove=True, stdout=StringIO())
     assert list(Device.objects.values_list("ip", flat=True)) == ["192.0.2.1"]
     assert Alert.objects.count() == 2
+
+
+def player(sent: list[float], stop: threading.Event | None = None) -> Player:
+    found = Player("http://127.0.0.1:1", ("127.0.0.1", 1), say=lambda _: None, stop=stop or threading.Event())
+    found._do = lambda *_: sent.append(time.monotonic())  # type: ignore[method-assign]
+    return found
+
+
+def test_what_is_due_at_once_is_sent_one_after_the_other():
+    sent: list[float] = []
+
+    player(sent)._play(httpx.Client(), [Beat(0, Trap(CORE, story.LINK_DOWN))] * 12)
+
+    assert len(sent) == 12
+    assert all(later - earlier >= SHORTEST_GAP_SECONDS for earlier, later in pairwise(sent))
+
+
+def test_after_a_pause_of_the_machine_the_rest_keeps_its_distances(monkeypatch):
+    sent: list[float] = []
+    monkeypatch.setattr("opsconductor.demo.player.LATE_SECONDS", 0.2)
+    telling = player(sent)
+    telling._do = lambda *_: (time.sleep(0.5 if not sent else 0), sent.append(time.monotonic()))  # type: ignore
+
+    telling._play(httpx.Client(), [Beat(at, Trap(CORE, story.LINK_DOWN)) for at in (0, 0.1, 0.4)])
+
+    assert sent[2] - sent[1] >= 0.25  # not 0.02, as if nothing had been
+
+
+def test_it_ends_where_it_is_when_told_to():
+    sent: list[float] = []
+    stop = threading.Event()
+    stop.set()
+
+    player(sent, stop)._play(httpx.Client(), [Beat(3600, Trap(CORE, story.LINK_DOWN))])
+
+    assert sent == []
+
+
+def test_a_trap_comes_from_the_devices_own_address():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(SECONDS)
+        sender = Player("", receiver.getsockname(), say=lambda _: None, stop=threading.Event())
+
+        sender._trap(Trap(CORE, story.LINK_DOWN))
+
+        data, (source, _) = receiver.recvfrom(2048)
+    assert (source, ber.parse(data).trap_oid) == (DEVICES[CORE].ip, story.LINK_DOWN)
+
+
+def test_a_system_that_does_not_answer_is_named(monkeypatch):
+    monkeypatch.setattr("opsconductor.demo.player.PATIENCE_SECONDS", 0.0)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        sender = Player(url, ("127.0.0.1", 1), say=lambda _: None, stop=threading.Event())
+
+        with pytest.raises(CannotPlay, match="does not take the events of the demo: "):
+            sender._event(httpx.Client(base_url=url), Event(CORE, {"alert_type": "device_offline"}))
