@@ -1,4 +1,4 @@
-"""Writes SNMPv2c traps (RFC 3416, BER), for what we send ourselves: the demo."""
+"""Writes SNMPv1 and SNMPv2c traps (RFC 1157, RFC 3416; BER), for what we send ourselves: the demo."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from connectors.traps import ber
 INTEGER: Final = 0x02
 OCTET_STRING: Final = 0x04
 OBJECT_IDENTIFIER: Final = 0x06
+IP_ADDRESS: Final = 0x40
 TIME_TICKS: Final = 0x43
+ENTERPRISE_SPECIFIC: Final = 6
 
 
 class Varbind(NamedTuple):
@@ -26,12 +28,35 @@ def trap(oid: str, varbinds: Iterable[Varbind], *, community: str, uptime: int, 
     Raises ValueError for something that is no OID.
     """
     head = _varbind(ber.SYS_UPTIME, _number(uptime, TIME_TICKS)) + _varbind(ber.SNMP_TRAP_OID, _oid(oid))
-    listed = b"".join(
+    pdu = ber.encode(
+        ber.V2_TRAP, _number(request_id) + _number(0) + _number(0) + ber.encode(0x30, head + _listed(varbinds))
+    )
+    return ber.encode(0x30, _number(1) + ber.encode(OCTET_STRING, community.encode()) + pdu)
+
+
+def v1_trap(oid: str, varbinds: Iterable[Varbind], *, agent: str, community: str, uptime: int) -> bytes:
+    """The same notification as SNMPv1 has it (RFC 3584 section 3.2), of the device with the IPv4 address `agent`."""
+    stem, _, last = oid.rpartition(".")
+    generic, specific, enterprise = ENTERPRISE_SPECIFIC, int(last), stem.removesuffix(".0")
+    if stem == ber.SNMP_TRAPS:
+        generic, specific, enterprise = int(last) - 1, 0, stem
+    body = (
+        _oid(enterprise)
+        + ber.encode(IP_ADDRESS, bytes(map(int, agent.split("."))))
+        + _number(generic)
+        + _number(specific)
+        + _number(uptime, TIME_TICKS)
+        + ber.encode(0x30, _listed(varbinds))
+    )
+    pdu = ber.encode(ber.V1_TRAP, body)
+    return ber.encode(0x30, _number(0) + ber.encode(OCTET_STRING, community.encode()) + pdu)
+
+
+def _listed(varbinds: Iterable[Varbind]) -> bytes:
+    return b"".join(
         _varbind(v.oid, _number(v.value) if isinstance(v.value, int) else ber.encode(OCTET_STRING, v.value.encode()))
         for v in varbinds
     )
-    pdu = ber.encode(ber.V2_TRAP, _number(request_id) + _number(0) + _number(0) + ber.encode(0x30, head + listed))
-    return ber.encode(0x30, _number(1) + ber.encode(OCTET_STRING, community.encode()) + pdu)
 
 
 def _varbind(oid: str, value: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 import threading
@@ -19,6 +20,7 @@ from alerts.choices import Condition
 from alerts.models import Alert
 from connectors.events_api import PATH
 from connectors.traps import encode
+from opsconductor import sockets
 from opsconductor.demo import seeding, story
 from opsconductor.demo.network import DEVICES
 from opsconductor.demo.story import Beat, Event, Plan, Trap
@@ -97,21 +99,21 @@ class Player:
     # --- what is sent -------------------------------------------------------------------------------------------
 
     def _trap(self, what: Trap) -> None:
+        """From the device's own address; where this machine has only 127.0.0.1 (macOS), as SNMPv1, which names it."""
         uptime = int((time.monotonic() - self._began + 864_000) * 100) % 2**32
-        data = encode.trap(
-            what.oid, what.varbinds, community=what.community, uptime=uptime, request_id=self.sent % 2**31
-        )
-        source = DEVICES[what.device].ip
+        ip = DEVICES[what.device].ip
         try:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-                sender.bind((source, 0))
+                if _is_bound(sender, ip):
+                    data = encode.trap(
+                        what.oid, what.varbinds, community=what.community, uptime=uptime, request_id=self.sent % 2**31
+                    )
+                else:
+                    data = encode.v1_trap(what.oid, what.varbinds, agent=ip, community=what.community, uptime=uptime)
                 sender.sendto(data, self.trap_address)
         except OSError as error:
-            raise CannotPlay(
-                f"No trap can be sent from {source} to {self.trap_address[0]}:{self.trap_address[1]}: "
-                f"{error.strerror}. The demo needs Linux, where all of 127.0.0.0/8 is this machine, and a listener "
-                "on 127.0.0.1 or 0.0.0.0."
-            ) from error
+            where = sockets.spell(*self.trap_address)
+            raise CannotPlay(f"No trap can be sent to {where}: {error.strerror or error}.") from error
 
     def _event(self, session: httpx.Client, what: Event) -> None:
         """As a poller would: again until it is taken, for a while."""
@@ -172,3 +174,14 @@ class Player:
         )
         ends = [story.ending(names[ip], *rest) for ip, *rest in rows]
         return [Beat(0, what) for what in ends if what is not None]
+
+
+def _is_bound(sender: socket.socket, address: str) -> bool:
+    """False where this machine does not have the address."""
+    try:
+        sender.bind((address, 0))
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:
+            raise
+        return False
+    return True

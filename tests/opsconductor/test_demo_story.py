@@ -292,6 +292,23 @@ def test_a_trap_comes_from_the_devices_own_address():
     assert (source, ber.parse(data).trap_oid) == (DEVICES[CORE].ip, story.LINK_DOWN)
 
 
+def test_where_the_machine_has_not_this_address_the_trap_names_its_device(lab, telling, monkeypatch):
+    elsewhere = DEVICES[FLAPPING]._replace(ip="203.0.113.77")  # documentation: nobody has it
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(SECONDS)
+        sender = Player("", receiver.getsockname(), say=lambda _: None, stop=threading.Event())
+        monkeypatch.setitem(DEVICES, FLAPPING, elsewhere)
+
+        sender._trap(Trap(FLAPPING, story.ON_BATTERY))
+
+        data, (source, port) = receiver.recvfrom(2048)
+    item = lab.line.datagram(data, source=source, port=port)
+    lab.line.store(item)
+    assert source == "127.0.0.1"
+    assert (item.event.device_ip, item.event.alert_type) == (elsewhere.ip, "on_battery")
+
+
 def test_a_system_that_does_not_answer_is_named(monkeypatch):
     monkeypatch.setattr("opsconductor.demo.player.PATIENCE_SECONDS", 0.0)
     with socket.socket() as taken:

@@ -50,6 +50,24 @@ def test_our_own_reader_reads_it():
     assert [(v.oid, v.value) for v in found.varbinds] == [("1.3.6.1.2.1.2.2.1.1.300", 300)]
 
 
+@pytest.mark.parametrize(
+    ("oid", "names"),
+    [
+        ("1.3.6.1.6.3.1.1.5.3", ("1.3.6.1.6.3.1.1.5", "127.60.1.2", 2, 0, 4)),
+        ("1.3.6.1.4.1.318.0.5", ("1.3.6.1.4.1.318", "127.60.1.2", 6, 5, 4)),
+        ("1.3.6.1.4.1.31926.3.21", ("1.3.6.1.4.1.31926.3", "127.60.1.2", 6, 21, 4)),
+    ],
+)
+def test_the_same_as_version_1_names_the_agent(oid, names):
+    data = encode.v1_trap(oid, [Varbind("1.3.6.1.2.1.2.2.1.1.3", 3)], agent="127.60.1.2", community="public", uptime=4)
+
+    read = wire.read_by_pysnmp(data)
+
+    assert read is not None
+    assert (read.version, read.community, read.trap) == ("v1", b"public", names)
+    assert read.varbinds == [("1.3.6.1.2.1.2.2.1.1.3", "Integer32", 3)]
+
+
 @pytest.mark.parametrize("text", ["3.1.2", "1.40.1", "1.3.-6", "1.3.x", ""])
 def test_what_is_no_oid_is_refused(text):
     with pytest.raises(ValueError):
