@@ -64,7 +64,7 @@ class Player:
             with self._session() as session:
                 self._play(session, self._leftovers())
                 self._play(session, story.beats(random.Random()))  # noqa: S311 - no secret
-            if number != tellings:
+            if number != tellings and not self.stop.is_set():
                 self.say("All is well again; the story begins anew in a moment.")
                 self.stop.wait((story.PERIOD_SECONDS - story.CALM_SECONDS) / self.speed)
 
