@@ -16,11 +16,12 @@ from django.core.management import call_command
 
 from alerts import windowactions
 from alerts.choices import Condition, Outcome, Status
-from alerts.models import Alert, AlertHistory, Suppression
+from alerts.models import Alert, AlertHistory, MaintenanceWindow, Suppression
 from connectors import events
 from connectors.models import RawEvent
 from connectors.traps import ber, encode
 from dependencies.models import CorrelationRule, Device
+from opsconductor import launch, sockets
 from opsconductor.demo import seeding, story
 from opsconductor.demo.network import DEVICES
 from opsconductor.demo.player import SHORTEST_GAP_SECONDS, CannotPlay, Player
@@ -36,6 +37,7 @@ from opsconductor.demo.story import (
     Plan,
     Trap,
 )
+from opsconductor.embedded import StartError
 from tests.alerts.lab import Lab, assert_invariants, explained, root, told, why
 from tests.factories import AlertFactory, DeviceFactory
 from tests.patience import SECONDS
@@ -92,6 +94,7 @@ class Telling:
 @pytest.fixture
 def telling(lab):
     seeding.seed(lab.now())
+    MaintenanceWindow.objects.filter(name=seeding.WEEKLY).update(enabled=False)  # the tests also run on Sunday nights
     lab.line.reload()
     return Telling(lab)
 
@@ -319,3 +322,14 @@ def test_a_system_that_does_not_answer_is_named(monkeypatch):
 
         with pytest.raises(CannotPlay, match="does not take the events of the demo: "):
             sender._event(httpx.Client(base_url=url), Event(CORE, {"alert_type": "device_offline"}))
+
+
+def test_traps_go_to_the_listener_on_loopback_and_without_one_the_start_is_refused():
+    with sockets.trap("127.0.0.1", 0).socket as here, sockets.trap("0.0.0.0", 0).socket as anywhere:
+        port = anywhere.getsockname()[1]
+        traps = [sockets.TrapSocket(here, 0), sockets.TrapSocket(anywhere, 0)]
+
+        assert launch.demo_address(traps) == f"127.0.0.1:{here.getsockname()[1]}"
+        assert launch.demo_address(traps[1:]) == f"127.0.0.1:{port}"
+    with pytest.raises(StartError, match=r"needs a trap socket on 127\.0\.0\.1 or 0\.0\.0\.0"):
+        launch.demo_address([])
