@@ -22,7 +22,7 @@ class NormalizedAlert:
 
     importance is (impact, urgency, priority), None: by severity. identity are the fields of the fingerprint, empty:
     the usual ones; former are the lists before that one, former_keys the device's earlier keys, both newest first: what
-    is still open under them is the same problem. mapping are the fields of the row a trap was read by; not to be changed.
+    is still open under them is the same problem. mapping: the fields of the row a trap was read by; never changed.
     """
 
     source_system: str

@@ -161,7 +161,7 @@ def _identity(alert: Alert, is_staff: bool) -> Line:
     lists: list[tuple[str, ...]] = [DEFAULT_IDENTITY]
     if rule is not None:
         now, former = rule.fingerprint_fields, rule.former_fields or []
-        found = identity_of(DeduplicationRow(rule.connector_type, now, former, None, rule.enabled))
+        found = identity_of(DeduplicationRow(rule.connector_type, now, former, rule.enabled))
         lists = [found.fields or DEFAULT_IDENTITY, *found.former, DEFAULT_IDENTITY]
     connector = alert.connector if alert.connector_id else None
     device = alert.device if alert.device_id else None
