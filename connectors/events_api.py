@@ -7,146 +7,64 @@ read one by one, kept by `intake` together with those of other requests, and ans
 from __future__ import annotations
 
 import asyncio
-import logging
-import math
-import time
-import uuid
-from collections import Counter
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import orjson
-import psycopg
 
-from alerts.choices import Outcome
 from connectors import events
-from connectors.durable import Kept, NotKept
-from connectors.idempotency import KEY_MAX, Claim, Idempotency, OtherRequest, StillRunning, TooMany
-from connectors.intake import Full, intake
+from connectors.http_intake import (
+    BODY_MAX,
+    Answer,
+    Make,
+    Receive,
+    Refused,
+    Scope,
+    Send,
+    Taking,
+    away,
+    check_method,
+    count,
+    read_body,
+    refused,
+    respond,
+)
+from connectors.idempotency import Claim
+from connectors.journal import Item
 from connectors.known import Key, known
-from connectors.snapshot import Limits
 from opsconductor.auth import KEYWORD
-from opsconductor.problems import CONTENT_TYPE, invalid, problem
+from opsconductor.problems import invalid, problem
 
-log = logging.getLogger(__name__)
-
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
+__all__ = ["BODY_MAX", "EVENTS_MAX", "PATH", "EventsApi", "events_api", "items_of", "state"]
 
 PATH = "/api/v1/events/"
-clock = time.monotonic
 
-BODY_MAX = 1024**2
 EVENTS_MAX = 1_000
-RETRY_SECONDS = 5
-RETRY_MAX_SECONDS = 3_600
 
 _WORD = KEYWORD.lower().encode()
 _ACCEPTED_TYPE = b"application/json"
-_JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
-_PROBLEM: tuple[bytes, bytes] = (b"content-type", CONTENT_TYPE.encode())
-_NO_STORE: tuple[bytes, bytes] = (b"cache-control", b"no-store")
-_REPLAYED: tuple[bytes, bytes] = (b"idempotency-replayed", b"true")
-
-
-class Refused(Exception):
-    """The problem to answer with, and headers that go with it."""
-
-    def __init__(self, body: dict[str, Any], headers: Headers | None = None) -> None:
-        super().__init__(body["detail"])
-        self.body = body
-        self.headers = headers or []
-
-
-class Gone(Exception):
-    """The client left before it had sent everything."""
-
-
-def refused(status: int, detail: str, *headers: tuple[bytes, bytes]) -> Refused:
-    return Refused(problem(status, detail), list(headers))
-
-
-def _away(detail: str = "The database does not answer at the moment. Try again in a few seconds.") -> Refused:
-    return refused(503, detail, (b"retry-after", str(RETRY_SECONDS).encode()))
 
 
 def _unauthorised(detail: str) -> Refused:
     return refused(401, detail, (b"www-authenticate", KEYWORD.encode()))
 
 
-class Rates:
-    """A token bucket for each API key: an event takes one. What a request takes beyond the last one is owed."""
+class EventsApi(Taking):
+    """The requests of one event loop."""
 
-    def __init__(self) -> None:
-        self._buckets: dict[str, tuple[float, float]] = {}
-
-    def wait(self, prefix: str, events: int, limits: Limits, now: float) -> int:
-        """Take for so many events; 0 when they may come now, else after how many seconds to come again."""
-        tokens, at = self._buckets.get(prefix, (float(limits.burst), now))
-        tokens = min(float(limits.burst), tokens + (now - at) * limits.rate)
-        # More than a burst at once is possible when the bucket is full.
-        missing = min(events, limits.burst) - tokens
-        if missing > 0:
-            self._buckets[prefix] = (tokens, now)
-            return min(RETRY_MAX_SECONDS, max(1, math.ceil(missing / limits.rate)))
-        self._buckets[prefix] = (tokens - events, now)
-        return 0
-
-
-class EventsApi:
-    """The state of one event loop: what each key has sent lately, and the idempotency keys under way."""
-
-    def __init__(self) -> None:
-        self.rates = Rates()
-        self.idempotency = Idempotency()
-
-    async def answer(self, scope: Scope, receive: Receive) -> tuple[dict[str, Any], Headers]:
+    async def answer(self, scope: Scope, receive: Receive) -> Answer:
         """The answer to a request, and headers of its own. Raises Refused and Gone."""
-        if not scope["path"].endswith("/"):
-            raise refused(404, f"There is nothing at {scope['path']}. Add the slash at its end.")
-        if scope["method"] != "POST":
-            raise refused(405, f"Method “{events.shown(scope['method'])}” not allowed. Allowed: POST.",
-                          (b"allow", b"POST"))  # fmt: skip
+        check_method(scope)
         headers = dict(scope["headers"])
         key = await self._key(headers.get(b"authorization", b""), scope)
         source = f"ops_{key.prefix}"
         _check_type(headers)
-        body = await _body(headers.get(b"content-length"), receive, source)
+        body = await read_body(headers.get(b"content-length"), receive, source)
         raws = _events(body, source)
         now = datetime.now(UTC)
-        snapshot = known().snapshot
-        seconds = self.rates.wait(key.prefix, len(raws), snapshot.limits, clock())
-        if seconds:
-            _count(source, "rate", len(raws), now)
-            raise refused(
-                429,
-                f"This API key sends more than {snapshot.limits.rate:,} events a second. Try again in {seconds} s.",
-                (b"retry-after", str(seconds).encode()),
-            )
-        name = headers.get(b"idempotency-key")
-        if name is None:
-            return await self._keep(raws, source, len(body), now), []
-        text = name.decode("latin-1").strip()
-        if not text or len(text) > KEY_MAX or not text.isprintable():
-            detail = f"Write 1 to {KEY_MAX} printable characters."
-            raise Refused(invalid([{"field": "Idempotency-Key", "detail": detail}]))
-
-        async def work(claim: Claim) -> dict[str, Any]:
-            return await self._keep(raws, source, len(body), claim.received_at, claim)
-
-        try:
-            found, replayed = await self.idempotency.once(key.prefix, text, body, now, work)
-        except OtherRequest as error:
-            raise refused(422, f"{error} Use a new key for a new request.") from None
-        except StillRunning as error:
-            raise refused(409, f"{error} Try again in a moment.", (b"retry-after", b"1")) from None
-        except TooMany as error:
-            raise _away(f"{error} Try again in a few seconds.") from None
-        return found, [_REPLAYED] if replayed else []
+        self.charge(key.prefix, len(raws), source, known().snapshot.limits, now, "This API key sends")
+        return await self.take(headers, body, key.prefix, source, now, items_of(raws, source))
 
     async def _key(self, header: bytes, scope: Scope) -> Key:
         """The key a request is sent with, which may send events."""
@@ -159,7 +77,7 @@ class EventsApi:
         if found is None or not seen.is_loaded:
             # It may be newer than what is known.
             if not await seen.look():
-                raise _away()
+                raise away()
             found = seen.find(raw)
         client = scope.get("client")
         address = client[0] if client else None
@@ -175,42 +93,20 @@ class EventsApi:
         seen.note_use(key)
         return key
 
-    async def _keep(
-        self, raws: list[Any], source: str, size: int, received_at: datetime, claim: Claim | None = None
-    ) -> dict[str, Any]:
-        """Read and keep the events; the answer's body."""
+
+def items_of(raws: list[Any], source: str) -> Make:
+    """Reads the events with the configuration of the moment."""
+
+    def make(received_at: datetime, claim: Claim | None) -> list[Item]:
         snapshot = known().snapshot
         if claim is None:
-            items = [events.interpret(raw, source, received_at, snapshot) for raw in raws]
-        else:
-            items = [
-                events.interpret(raw, source, received_at, snapshot, claim.event_key(index))
-                for index, raw in enumerate(raws)
-            ]
-            for index, item in enumerate(items):
-                item.request = claim.request(index)
-        doubtful = claim is not None and claim.doubtful
-        missing = items
-        kept = Kept.STORED
-        try:
-            if claim is not None and doubtful:
-                there = await self.idempotency.journalled(claim, items)
-                missing = [item for item in items if item.event_key not in there]
-            if missing:
-                kept = await intake().accept(missing, size=size, alone=doubtful)
-            if claim is not None and doubtful and kept is Kept.STORED:
-                await self.idempotency.journalled(claim, missing)
-        except Full as full:
-            _count(source, "overflow", len(raws), received_at)
-            raise _away(f"{full} Try again in a few seconds.") from None
-        except (NotKept, psycopg.Error):
-            _count(source, "unavailable", len(raws), received_at)
-            raise _away("Events cannot be stored at the moment. Try again in a few seconds.") from None
-        spooled = kept is Kept.SPOOLED
-        waiting = {item.event_key for item in missing} if spooled else set()
-        return events.answer(
-            [events.said(item, spooled=item.event_key in waiting, index=index) for index, item in enumerate(items)]
-        )
+            return [events.interpret(raw, source, received_at, snapshot) for raw in raws]
+        return [
+            events.interpret(raw, source, received_at, snapshot, claim.event_key(index))
+            for index, raw in enumerate(raws)
+        ]
+
+    return make
 
 
 def _check_type(headers: dict[bytes, bytes]) -> None:
@@ -225,58 +121,24 @@ def _check_type(headers: dict[bytes, bytes]) -> None:
         raise refused(415, "The body is compressed. Send it as it is.", (b"accept-encoding", b"identity"))
 
 
-async def _body(length: bytes | None, receive: Receive, source: str) -> bytes:
-    if length is not None and len(length) < 20 and length.isdigit() and int(length) > BODY_MAX:
-        raise _too_large(source)
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        body: bytes = message.get("body", b"")
-        if len(body) > BODY_MAX:
-            raise _too_large(source)
-        return body
-    parts, size = [], 0
-    while True:
-        if message["type"] != "http.request":
-            raise Gone
-        part = message.get("body", b"")
-        size += len(part)
-        if size > BODY_MAX:
-            raise _too_large(source)
-        parts.append(part)
-        if not message.get("more_body"):
-            return b"".join(parts)
-        message = await receive()
-
-
-def _too_large(source: str) -> Refused:
-    _count(source, "too_large", 1, datetime.now(UTC))
-    return refused(413, f"The request is larger than {BODY_MAX // 1024**2} MiB. Send the events in several.")
-
-
 def _events(body: bytes, source: str) -> list[Any]:
     """One event, or the list of them."""
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        _count(source, "malformed", 1, datetime.now(UTC))
+        count(source, "malformed", 1, datetime.now(UTC))
         raise Refused(invalid([{"field": "", "detail": f"The body is not JSON: {error}."}])) from None
     if isinstance(found, dict):
         return [found]
     if not isinstance(found, list):
-        _count(source, "malformed", 1, datetime.now(UTC))
+        count(source, "malformed", 1, datetime.now(UTC))
         raise Refused(invalid([{"field": "", "detail": "Send one event, an object, or a list of them."}]))
     if len(found) > EVENTS_MAX:
-        _count(source, "too_many", len(found), datetime.now(UTC))
+        count(source, "too_many", len(found), datetime.now(UTC))
         raise Refused(
             problem(413, f"{len(found):,} events in one request; at most {EVENTS_MAX:,} are taken. Send several.")
         )
     return found
-
-
-def _count(source: str, reason: str, n: int, at: datetime) -> None:
-    """What was received and not kept has its place in the account too."""
-    minute = at.replace(second=0, microsecond=0)
-    intake().count(Counter({(minute, source, Outcome.REJECTED.value, reason): n}))
 
 
 _states: WeakKeyDictionary[asyncio.AbstractEventLoop, EventsApi] = WeakKeyDictionary()
@@ -293,20 +155,4 @@ def state() -> EventsApi:
 
 async def events_api(scope: Scope, receive: Receive, send: Send) -> None:
     """The ASGI application."""
-    status = 202
-    kind = _JSON
-    try:
-        body, headers = await state().answer(scope, receive)
-    except Gone:
-        return
-    except Refused as refusal:
-        body, headers, status, kind = refusal.body, refusal.headers, refusal.body["status"], _PROBLEM
-    except Exception as error:
-        reference = uuid.uuid4().hex[:12]
-        log.error("Unexpected error %s in POST %s", reference, PATH, exc_info=error)
-        detail = f"Something went wrong here; the log has it under {reference}."
-        body, headers, status, kind = problem(500, detail, reference=reference), [], 500, _PROBLEM
-    data = orjson.dumps(body)
-    start = [kind, (b"content-length", str(len(data)).encode()), _NO_STORE, *headers]
-    await send({"type": "http.response.start", "status": status, "headers": start})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else data})
+    await respond(state().answer(scope, receive), PATH, scope, send)

@@ -118,7 +118,8 @@ def test_a_key_taken_a_moment_before_the_spool_was_stored_is_taken_over(api, mon
         return await events_api.state().idempotency._claim(api.key.prefix, "k", body_digest(), later)
 
     async def keep(claim):
-        return await events_api.state()._keep(BODY, api.source, 100, later, claim)
+        items = events_api.items_of(BODY, api.source)(later, claim)
+        return await events_api.state().keep(items, api.source, 100, later, claim)
 
     claim = api.run(take())
     assert claim.received_at == later

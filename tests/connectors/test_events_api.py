@@ -14,7 +14,7 @@ from django.utils import timezone
 from alerts.choices import Condition, Severity
 from alerts.fingerprints import fingerprint
 from alerts.models import Alert
-from connectors import events, events_api, intake, known, snapshot
+from connectors import events, events_api, http_intake, intake, known, snapshot
 from connectors.journal import READ_COLUMNS, item_of
 from connectors.models import Connector, IngestCount, RawEvent
 from connectors.registry import reader
@@ -500,14 +500,14 @@ def limits(api):
 
 
 def test_above_its_rate_a_key_is_told_when_to_come_again_and_nothing_is_stored(api, limits, monkeypatch):
-    monkeypatch.setattr(events_api, "clock", lambda: 1_000.0)
+    monkeypatch.setattr(http_intake, "clock", lambda: 1_000.0)
     assert api.post([event()] * 10).status_code == 202
 
     answer = api.post([event()] * 7)
 
     assert "events a second" in assert_problem(answer, 429)["detail"]
     assert answer.headers["retry-after"] == "7"
-    monkeypatch.setattr(events_api, "clock", lambda: 1_007.0)
+    monkeypatch.setattr(http_intake, "clock", lambda: 1_007.0)
     assert api.post([event()] * 7).status_code == 202
     api.settle()
     assert reasons() == {"rate": 7}
@@ -517,7 +517,7 @@ def test_above_its_rate_a_key_is_told_when_to_come_again_and_nothing_is_stored(a
 
 
 def test_another_key_is_not_hindered(api, limits, monkeypatch):
-    monkeypatch.setattr(events_api, "clock", lambda: 1_000.0)
+    monkeypatch.setattr(http_intake, "clock", lambda: 1_000.0)
     api.post([event()] * 10)
     assert api.post(event()).status_code == 429
     _, api.raw = ApiKey.issue(api.user)
@@ -526,7 +526,7 @@ def test_another_key_is_not_hindered(api, limits, monkeypatch):
 
 
 def test_more_than_a_burst_is_possible_after_a_rest_and_owed_then(api, limits, monkeypatch):
-    monkeypatch.setattr(events_api, "clock", lambda: 1_000.0)
+    monkeypatch.setattr(http_intake, "clock", lambda: 1_000.0)
 
     assert api.post([event()] * 30).status_code == 202
     assert api.post(event()).headers["retry-after"] == "21"
