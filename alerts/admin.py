@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 
 from alerts.models import Alert, AlertTypeSetting
 from alerts.window_admin import MaintenanceWindowAdmin
+from connectors.models import WITHOUT_SECRETS
 from opsconductor.modeladmin import EnabledAdmin, ReadOnlyAdmin
 
 __all__ = ["AlertAdmin", "AlertTypeSettingAdmin", "MaintenanceWindowAdmin"]
@@ -37,7 +38,7 @@ class AlertAdmin(ReadOnlyAdmin):
     sortable_by = ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).select_related("connector", "device")
+        return super().get_queryset(request).select_related("connector", "device").defer(*WITHOUT_SECRETS)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         json_columns = ("raw_data", "custom_fields")

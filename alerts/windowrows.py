@@ -14,6 +14,7 @@ from alerts.choices import Condition
 from alerts.matchers import compile_matchers
 from alerts.models import Alert, MaintenanceWindow
 from alerts.windows import Occurrence, Window, check_window, compile_window, occurrences
+from connectors.models import WITHOUT_SECRETS
 from dependencies.graph import Edge, Graph
 from dependencies.models import Dependency, Device
 
@@ -135,7 +136,9 @@ def hits(matchers: Mapping[str, Any]) -> tuple[list[Alert], int, int]:
             number += 1
             if number <= SHOWN:
                 first.append(key)
-    found = Alert.objects.select_related("device", "connector", "acknowledged_by").in_bulk(first)
+    found = (
+        Alert.objects.select_related("device", "connector", "acknowledged_by").defer(*WITHOUT_SECRETS).in_bulk(first)
+    )
     return [found[key] for key in first if key in found], number, total
 
 

@@ -18,7 +18,7 @@ from alerts.models import Alert, AlertTypeSetting, MaintenanceWindow, Suppressio
 from alerts.recurrence import local_time
 from alerts.windowrows import BROKEN, COMING, OFF, OVER, RUNNING, State
 from alerts.windows import Occurrence, check_window, occurrences, zone_named
-from connectors.models import Connector, OIDMapping
+from connectors.models import WITHOUT_SECRETS, Connector, OIDMapping
 from dependencies.models import Device
 from opsconductor import keyset
 
@@ -221,7 +221,11 @@ def next_times(window: MaintenanceWindow, now: datetime, number: int = windowrow
 def quiet_alerts(window: MaintenanceWindow) -> list[Row]:
     """Open alerts it keeps quiet now, the worst first."""
     ids = Suppression.objects.filter(window=window, ended_at=None).values("alert")
-    rows = Alert.objects.filter(pk__in=ids).select_related("device", "connector", "acknowledged_by")
+    rows = (
+        Alert.objects.filter(pk__in=ids)
+        .select_related("device", "connector", "acknowledged_by")
+        .defer(*WITHOUT_SECRETS)
+    )
     now = timezone.now()
     return [Row.of(alert, now) for alert in rows.order_by("-severity", "-occurred_at")[: windowrows.SHOWN]]
 

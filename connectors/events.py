@@ -168,7 +168,7 @@ def _fill(item: Item, connector: ConnectorRow | None, snapshot: Snapshot) -> Non
     try:
         if not isinstance(raw, dict):
             raise Wrong([("", "An event is an object.")])
-        event = _normalized(raw, item, connector, snapshot)
+        event = normalized(raw, item, connector, snapshot)
     except Wrong as wrong:
         item.outcome, item.reason, item.error = Outcome.REJECTED, _reason(wrong), str(wrong)
         item.data = {"rejected": storable(raw)}
@@ -190,14 +190,16 @@ def _reason(wrong: Wrong) -> str:
 _NOBODY = ConnectorRow(0, CONNECTOR_TYPE, CONNECTOR_TYPE, False, CONNECTOR_TYPE)
 
 
-def _normalized(raw: dict[str, Any], item: Item, connector: ConnectorRow | None, snapshot: Snapshot) -> NormalizedAlert:
+def normalized(
+    raw: dict[str, Any], item: Item, connector: ConnectorRow | None, snapshot: Snapshot, *, strict: bool = True
+) -> NormalizedAlert:
     """The event; the item is DISABLED when a mapping row that is switched off matches. Raises Wrong with everything
-    that is wrong."""
+    that is wrong; fields nobody knows are that when it is strict."""
     errors: list[tuple[str, str]] = []
     connector = connector or _NOBODY
     rules = snapshot.normalisation
     switched_off = ""
-    if not raw.keys() <= FIELDS:
+    if strict and not raw.keys() <= FIELDS:
         errors += [
             (shown(name), f"This is not a field of an event. Fields: {', '.join(SCHEMA['properties'])}.")
             for name in raw

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import secrets
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +21,8 @@ from connectors.mapping_checks import check_row, check_title, is_alert_pattern, 
 from connectors.normalisation import DEFAULT_IDENTITY, FORMER_MAX, IDENTITY_FIELDS, in_order, wrong_fields
 from connectors.traps.identity import NETWORK_LISTS
 from opsconductor.crypto import EncryptedTextField
+
+PREVIOUS_SECRET_LASTS = timedelta(hours=24)
 
 
 def canonical_networks(networks: list[str] | None, field: str = "networks") -> list[str]:
@@ -57,6 +61,9 @@ def checked_trap_config(config: Any) -> dict[str, Any]:
 class Connector(models.Model):
     """One configured source of events."""
 
+    # Lists that join connectors leave these out: each is decrypted when it is read.
+    SECRETS = ("webhook_secret", "previous_webhook_secret")
+
     class Status(models.TextChoices):
         UNKNOWN = "unknown"
         CONNECTED = "connected"
@@ -88,6 +95,13 @@ class Connector(models.Model):
         help_text='SNMP traps: {"trusted_relays": ["10.0.0.0/8"], "nat_sources": ["203.0.113.0/24"]}. Relays may say '
         "for whom they speak; a NAT source stands for one device, whatever agent address its traps carry.",
     )
+    webhook_secret = EncryptedTextField(
+        blank=True,
+        default="",
+        help_text="What its sender shows, at least 16 characters. Stored encrypted, never shown again.",
+    )
+    previous_webhook_secret = EncryptedTextField(blank=True, default="", editable=False)
+    previous_secret_until = models.DateTimeField(null=True, editable=False)
     alerts_received = models.BigIntegerField(default=0, editable=False)
     alerts_today = models.BigIntegerField(default=0, editable=False)
     last_poll_at = models.DateTimeField(null=True, editable=False)
@@ -104,9 +118,21 @@ class Connector(models.Model):
     def scope(self) -> str:
         return self.identity_scope or self.slug
 
+    def renew_secret(self, secret: str = "") -> str:
+        """Another secret from now on, a new one where none is given; the old one is accepted for a day. Not saved."""
+        if self.webhook_secret:
+            self.previous_webhook_secret = self.webhook_secret
+            self.previous_secret_until = timezone.now() + PREVIOUS_SECRET_LASTS
+        self.webhook_secret = secret or secrets.token_urlsafe(32)
+        return self.webhook_secret
+
     def clean(self) -> None:
         if self.type == "snmp_trap":
             self.config = checked_trap_config(self.config or {})
+
+
+# For `defer` where a row is read together with its connector.
+WITHOUT_SECRETS = tuple(f"connector__{name}" for name in Connector.SECRETS)
 
 
 class OIDMapping(models.Model):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from connectors import events, polls, selfalerts
+from connectors import events, polls, selfalerts, webhooks
 from connectors.journal import Item
 from connectors.snapshot import Snapshot
 from connectors.traps import interpret
@@ -17,6 +17,7 @@ READERS: dict[str, Reader] = {
     "event": events.reread,
     "self": selfalerts.reread,
     "source": polls.reread,
+    webhooks.KIND: webhooks.reread,
 }
 
 

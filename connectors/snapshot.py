@@ -25,6 +25,7 @@ from connectors.oids import NameTable, names_with, shipped_names
 from connectors.traps.identity import NOBODY, Senders
 from connectors.traps.users import LEVELS, EngineRow, User, Users
 from connectors.traps.usm import Secrets
+from connectors.webhook_secrets import NO_SECRETS, WebhookSecrets
 from dependencies.addresses import canonical_ip
 from opsconductor.crypto import decrypt
 from opsconductor.exceptions import WrongKeys
@@ -45,6 +46,7 @@ class ConnectorRow:
     identity_scope: str
     senders: Senders = field(default=NOBODY, compare=False)
     trusted_for_time: bool = True
+    webhook: WebhookSecrets = field(default=NO_SECRETS, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +181,37 @@ def load() -> Snapshot:
 def _connectors() -> dict[str, ConnectorRow]:
     from connectors.models import Connector
 
+    secrets = _webhook_secrets()
     return {
-        c.slug: ConnectorRow(c.pk, c.slug, c.type, c.enabled, c.scope, Senders.of(c.config or {}), c.trusted_for_time)
-        for c in Connector.objects.all()
+        c.slug: ConnectorRow(
+            c.pk,
+            c.slug,
+            c.type,
+            c.enabled,
+            c.scope,
+            Senders.of(c.config or {}),
+            c.trusted_for_time,
+            secrets.get(c.pk, NO_SECRETS),
+        )
+        for c in Connector.objects.defer(*Connector.SECRETS)
     }
+
+
+def _webhook_secrets() -> dict[int, WebhookSecrets]:
+    """By connector; one that cannot be read is left out and said, the others work."""
+    found = {}
+    with connection.cursor() as cur:
+        cur.execute(
+            "SELECT id, slug, webhook_secret, previous_webhook_secret, previous_secret_until FROM connectors_connector "
+            "WHERE webhook_secret <> '' OR previous_webhook_secret <> ''"
+        )
+        for pk, slug, current, previous, until in cur.fetchall():
+            try:
+                texts = [decrypt(token).encode() if token else b"" for token in (current, previous)]
+                found[pk] = WebhookSecrets(texts[0], texts[1], until)
+            except WrongKeys as error:
+                log.error("The webhook of connector “%s” takes nothing: %s", slug, error)
+    return found
 
 
 def _mappings() -> MappingTable:

@@ -272,7 +272,9 @@ def _add_named(story: Story, rows: Sequence[JournalRow], own: set[str]) -> None:
     names = [r for r in rows if r.source in own and r.named and r.named not in own and r.outcome != Outcome.REJECTED]
     if not by_sender and not names:
         return
-    connector = Connector.objects.filter(type=CONNECTOR_TYPE).order_by("-enabled", "pk").first()
+    connector = (
+        Connector.objects.defer(*Connector.SECRETS).filter(type=CONNECTOR_TYPE).order_by("-enabled", "pk").first()
+    )
     senders = Senders.of(connector.config or {}) if connector else NOBODY
     url = reverse("admin:connectors_connector_change", args=[connector.pk]) if connector else ""
 

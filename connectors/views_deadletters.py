@@ -76,7 +76,7 @@ def dead_letter(request: HttpRequest, pk: int) -> HttpResponseBase:
             "because": because(event),
             "content": deadletters.content(event) if is_dead else None,
             "json": json.dumps(event.data, indent=2, ensure_ascii=False) if is_dead and event.data is not None else "",
-            "connector": Connector.objects.filter(pk=event.connector_id or 0).first(),
+            "connector": Connector.objects.defer(*Connector.SECRETS).filter(pk=event.connector_id or 0).first(),
             "can_act": request.user.has_perm(ACT),
         },
     )

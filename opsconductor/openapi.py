@@ -77,20 +77,54 @@ EVENT_STATUS = {
 }
 
 
-def add_events(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """drf-spectacular's post-processing hook: the events API, which is no Django view."""
-    schemas = result.setdefault("components", {}).setdefault("schemas", {})
-    schemas["Event"], schemas["EventAnswer"] = events.SCHEMA, EVENT_ANSWER
-    event = {"$ref": "#/components/schemas/Event"}
+WEBHOOK_STATUS = {
+    "401": "The connector's secret was not shown, or is wrong.",
+    "404": "There is no connector of this slug that has a webhook.",
+    "413": "Larger than 1 MiB.",
+    "429": "Above the rate of a source; Retry-After says when to come back.",
+    **{status: EVENT_STATUS[status] for status in ("409", "422", "503")},
+}
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Any text of yours, up to 200 characters, for this request alone. Sent again within 24 h it gets "
+    "the same answer and stores nothing.",
+    "schema": {"type": "string", "maxLength": 200},
+}
+
+
+def _answers(kept: str, statuses: dict[str, str]) -> dict[str, Any]:
+    """202, and the problems by status."""
     failures: dict[str, Any] = {
         status: {
             "description": text,
             "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for status, text in EVENT_STATUS.items()
+        for status, text in sorted(statuses.items())
     }
     for status in ("429", "503"):
         failures[status]["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
+    return {
+        "202": {
+            "description": kept,
+            "headers": {
+                "Idempotency-Replayed": {
+                    "schema": {"type": "string", "enum": ["true"]},
+                    "description": "Present when this is the answer to an earlier request with the same key.",
+                }
+            },
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/EventAnswer"}}},
+        },
+        **failures,
+    }
+
+
+def add_events(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """drf-spectacular's post-processing hook: events API and webhooks, which are no Django views."""
+    schemas = result.setdefault("components", {}).setdefault("schemas", {})
+    schemas["Event"], schemas["EventAnswer"] = events.SCHEMA, EVENT_ANSWER
+    event = {"$ref": "#/components/schemas/Event"}
     result["paths"]["/api/v1/events/"] = {
         "post": {
             "operationId": "events_create",
@@ -99,16 +133,7 @@ def add_events(result: dict[str, Any], **_: Any) -> dict[str, Any]:
             "of its own; one that is rejected does not keep the others out. Takes an API key with the scope events.",
             "tags": ["events"],
             "security": [{"apiKey": []}],
-            "parameters": [
-                {
-                    "name": "Idempotency-Key",
-                    "in": "header",
-                    "required": False,
-                    "description": "Any text of yours, up to 200 characters, for this request alone. Sent again within "
-                    "24 h it gets the same answer and stores nothing.",
-                    "schema": {"type": "string", "maxLength": 200},
-                }
-            ],
+            "parameters": [IDEMPOTENCY_KEY],
             "requestBody": {
                 "required": True,
                 "content": {
@@ -117,21 +142,46 @@ def add_events(result: dict[str, Any], **_: Any) -> dict[str, Any]:
                     }
                 },
             },
-            "responses": {
-                "202": {
-                    "description": "The events are durable.",
-                    "headers": {
-                        "Idempotency-Replayed": {
-                            "schema": {"type": "string", "enum": ["true"]},
-                            "description": "Present when this is the answer to an earlier request with the same key.",
-                        }
-                    },
-                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/EventAnswer"}}},
-                },
-                **failures,
-            },
+            "responses": _answers("The events are durable.", EVENT_STATUS),
         }
     }
+    result["paths"]["/api/v1/webhooks/{slug}/"] = {
+        "post": {
+            "operationId": "webhooks_create",
+            "summary": "Send what another system posts",
+            "description": "The webhook of a connector. What its body may be depends on the connector's type; whatever "
+            "it is, an authentic one is journalled, each of its events for itself, and answered when that is durable. "
+            "In place of a token the body may be signed with the secret: X-Hub-Signature-256 or X-Signature, its "
+            "HMAC-SHA256 in hex.",
+            "tags": ["events"],
+            "security": [{"webhookBearer": []}, {"webhookToken": []}, {"webhookQuery": []}],
+            "parameters": [
+                {
+                    "name": "slug",
+                    "in": "path",
+                    "required": True,
+                    "description": "The connector's.",
+                    "schema": {"type": "string"},
+                },
+                IDEMPOTENCY_KEY,
+            ],
+            "requestBody": {
+                "required": True,
+                "description": "At most 1 MiB.",
+                "content": {
+                    "application/json": {"schema": {}},
+                    "application/x-www-form-urlencoded": {
+                        "schema": {"type": "object", "properties": {"payload": {"type": "string"}}}
+                    },
+                },
+            },
+            "responses": _answers("What the body holds is durable.", WEBHOOK_STATUS),
+        }
+    }
+    schemes = result["components"].setdefault("securitySchemes", {})
+    schemes["webhookBearer"] = {"type": "http", "scheme": "bearer"}
+    schemes["webhookToken"] = {"type": "apiKey", "in": "header", "name": "X-Webhook-Token"}
+    schemes["webhookQuery"] = {"type": "apiKey", "in": "query", "name": "token"}
     result["paths"] = dict(sorted(result["paths"].items()))
     return result
 

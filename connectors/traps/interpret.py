@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -15,6 +14,7 @@ from typing import Any
 from alerts.choices import Outcome
 from alerts.ids import uuid7
 from connectors.journal import InformKey, Item
+from connectors.samples import Samples
 from connectors.snapshot import ConnectorRow, Snapshot
 from connectors.traps import ber, v3
 from connectors.traps.identity import named_elsewhere
@@ -29,11 +29,7 @@ log = logging.getLogger(__name__)
 CONNECTOR_TYPE = "snmp_trap"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-# Refusals are counted; of each source, reason and hour so many are journalled, to look at.
-SAMPLES_PER_HOUR = 10
-# Sources can be forged, each a new one: so much is journalled in all, and so many are told apart.
-SAMPLED_PER_HOUR = 20_000
-SAMPLED_OCTETS_PER_HOUR = 64 * 1024**2
+# Sources can be forged, each a new one: so many are told apart in the counts.
 SOURCES_PER_MINUTE = 5_000
 KEYS_KEPT = 50_000
 LINES_PER_MINUTE = 30
@@ -57,8 +53,7 @@ class Interpreter:
         self.v3 = receiver
         self._readings = Readings()
         self._storms = Storms()
-        self._samples: Counter[tuple[str, str]] = Counter()
-        self._samples_hour, self._sampled, self._sampled_octets = 0, 0, 0
+        self._samples = Samples()
         self._sources: set[str] = set()
         self._sources_minute = 0
         self._said: set[tuple[str, str]] = set()
@@ -181,7 +176,7 @@ class Interpreter:
 
     def _refuse(self, item: Item, data: bytes, reason: str, detail: str = "") -> None:
         item.outcome, item.reason, item.error = Outcome.REJECTED, reason, detail
-        item.journalled = self._is_sample(item, reason, len(data))
+        item.journalled = self._samples.takes(item.source, reason, item.received_at, len(data))
         if item.journalled:
             item.datagram = ber.masked(data)
         if reason not in EXPECTED and (item.source, reason) not in self._said and self._may_say():
@@ -195,24 +190,6 @@ class Interpreter:
             )
         if not item.journalled and not self._is_told_apart(item):
             item.source = OTHER_SOURCES
-
-    def _is_sample(self, item: Item, reason: str, octets: int) -> bool:
-        """Whether a refusal is journalled beside its count."""
-        hour = int(item.received_at.timestamp()) // 3600
-        if hour > self._samples_hour:
-            self._samples.clear()
-            self._samples_hour, self._sampled, self._sampled_octets = hour, 0, 0
-        key = (item.source, reason)
-        if (
-            self._samples[key] >= SAMPLES_PER_HOUR
-            or self._sampled >= SAMPLED_PER_HOUR
-            or self._sampled_octets + octets > SAMPLED_OCTETS_PER_HOUR
-        ):
-            return False
-        self._samples[key] += 1
-        self._sampled += 1
-        self._sampled_octets += octets
-        return True
 
     def _is_told_apart(self, item: Item) -> bool:
         """Whether a refusal is counted under its own source, each of which is a row a minute in the database."""

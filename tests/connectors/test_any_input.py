@@ -12,7 +12,7 @@ import pytest
 from alerts.choices import Outcome
 from alerts.detailview import varbinds as shown
 from alerts.models import Alert
-from connectors import snapshot
+from connectors import samples, snapshot
 from connectors.models import IngestCount, RawEvent, SnmpCredential
 from connectors.traps import interpret, sockets
 from connectors.traps.interpret import Interpreter, describe
@@ -216,7 +216,7 @@ def test_case_88_a_community_is_masked_in_what_could_not_be_read_too(line):
 
 
 def test_forged_sources_fill_neither_journal_nor_counts(line, monkeypatch):
-    monkeypatch.setattr(interpret, "SAMPLED_PER_HOUR", 30)
+    monkeypatch.setattr(samples, "ALL_PER_HOUR", 30)
     monkeypatch.setattr(interpret, "SOURCES_PER_MINUTE", 50)
     line.now = line.now.replace(minute=10, second=0)
     items = [
@@ -235,7 +235,7 @@ def test_forged_sources_fill_neither_journal_nor_counts(line, monkeypatch):
 
 
 def test_large_refusals_fill_no_journal(line, monkeypatch):
-    monkeypatch.setattr(interpret, "SAMPLED_OCTETS_PER_HOUR", 100_000)
+    monkeypatch.setattr(samples, "OCTETS_PER_HOUR", 100_000)
     items = [line.datagram(b"\xff" * 40_000, source=f"10.0.0.{n}") for n in range(9)]
 
     assert [item.journalled for item in items] == [True] * 2 + [False] * 7

@@ -553,7 +553,7 @@ def test_many_requests_at_once_share_commits_and_each_has_its_own_answer(api):
 
 def test_what_the_database_refuses_of_one_request_spoils_no_other(api, monkeypatch):
     """Past the checks: the event at fault ends as failed, the rest of its batch is stored."""
-    original = events._normalized
+    original = events.normalized
 
     def with_a_fault(raw, item, connector, snapshot):
         found = original(raw, item, connector, snapshot)
@@ -561,7 +561,7 @@ def test_what_the_database_refuses_of_one_request_spoils_no_other(api, monkeypat
             found.title = "a\0b"
         return found
 
-    monkeypatch.setattr(events, "_normalized", with_a_fault)
+    monkeypatch.setattr(events, "normalized", with_a_fault)
     replace_intake(window=0.2)
     api.post(event(component="first"))
 

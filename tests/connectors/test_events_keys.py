@@ -94,7 +94,8 @@ def test_requests_at_the_same_time_in_two_processes_are_one(api):
         def through(which):
             async def work(claim):
                 await asyncio.sleep(0.05)
-                return await ours._keep([event()], source, 100, claim.received_at, claim)
+                items = events_api.items_of([event()], source)(claim.received_at, claim)
+                return await ours.keep(items, source, 100, claim.received_at, claim)
 
             return which.once(api.key.prefix, "k", BODY, now, work)
 
@@ -226,7 +227,10 @@ def test_two_processes_that_take_over_at_once_store_it_once(api, monkeypatch):
 
         monkeypatch.setattr(api_of_two.idempotency, "journalled", journalled)
         raws = [{"device_ip": "10.1.1.1", "alert_type": "disk_full"}]
-        return await asyncio.gather(*[api_of_two._keep(raws, api.source, 100, row.created_at, claim) for _ in range(2)])
+        make = events_api.items_of(raws, api.source)
+        return await asyncio.gather(
+            *[api_of_two.keep(make(row.created_at, claim), api.source, 100, row.created_at, claim) for _ in range(2)]
+        )
 
     first, second = api.run(both())
 
