@@ -137,7 +137,7 @@ def _reasons(e: Episode, s: Surroundings, now: datetime, above: Above | None, st
     if above is not None and event.device_ip is not None:
         hiding = s.rules.hiding(event.alert_type, event.category)
         if hiding and s.graph.parents(event.device_ip):
-            reason = above.reason(event, s, now)
+            reason = above.reason(event, e.opened_step, s, now)
             if reason is not None:
                 reasons.append(reason)
             elif hold := _hold(s, hiding, event):
@@ -191,15 +191,15 @@ def _explain_own(cur: Cursor, opened: Sequence[Episode], touched: Sequence[Episo
     above = s.graph.ancestors(devices)
     known = {e.id: e for e in touched}
     live: list[Outage] = []
-    over: dict[UUID, datetime] = {}
+    over: dict[UUID, int] = {}
     ended: list[Outage] = []
     for outage in outages_on(cur, above, s):
         e = known.get(outage.alert_id)
         if e is None or (e.is_dead and e.opener is None):
             live.append(outage)
-        elif not e.is_dead and e.resolved_at is not None:
+        elif not e.is_dead and e.ended_step:
             ended.append(outage)
-            over[e.id] = e.resolved_at
+            over[e.id] = e.ended_step
     for e in opened:
         event = e.opener
         if event is None or not e.outage or event.device_ip not in above:
@@ -207,9 +207,9 @@ def _explain_own(cur: Cursor, opened: Sequence[Episode], touched: Sequence[Episo
         mine = outages_of(e.id, event.device_ip, event.alert_type, event.component, event.t, s)
         if e.is_dead:
             live += mine
-        elif e.resolved_at is not None:
+        elif e.ended_step:
             ended += mine
-            over[e.id] = e.resolved_at
+            over[e.id] = e.ended_step
     return Above(Explanation(s.graph, live), Explanation(s.graph, [*live, *ended]) if ended else None, over)
 
 
@@ -219,11 +219,11 @@ class Above:
 
     lasting: Explanation
     with_ended: Explanation | None
-    ended_at: Mapping[UUID, datetime]
+    ended_step: Mapping[UUID, int]
 
-    def reason(self, event: NormalizedAlert, s: Surroundings, now: datetime) -> Reason | None:
+    def reason(self, event: NormalizedAlert, opened_step: int, s: Surroundings, now: datetime) -> Reason | None:
         """Hidden by an outage; or released by one that was over in the same batch, as of a backlog, but not yet when
-        this was said."""
+        this was said: cut into batches otherwise, it would have been hidden and released."""
         device = event.device_ip
         if device is None:
             return None
@@ -232,10 +232,8 @@ class Above:
         if root is not None:
             return _of_root(root)
         root = self.with_ended.by(rules).root(device) if self.with_ended is not None else None
-        if root is not None:
-            ended_at = self.ended_at.get(root.outage.alert_id)
-            if ended_at is not None and event.t <= ended_at:
-                return _releasing(_of_root(root), s, now)
+        if root is not None and opened_step < self.ended_step.get(root.outage.alert_id, 0):
+            return _releasing(_of_root(root), s, now)
         return None
 
 

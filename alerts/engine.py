@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -30,6 +31,8 @@ from alerts.types import Decision, NormalizedAlert
 
 FLAPPING = QUIET_BIT[SuppressionKind.FLAPPING]
 TRANSITIONS_KEPT = 32
+# The order of decisions, also where a batch is decided in several calls; only compared within one.
+_STEPS = itertools.count(1)
 
 
 @dataclass(slots=True)
@@ -73,6 +76,9 @@ class Episode:
     # What it was before this batch touched it; None for one the batch opened.
     was: Was | None = None
     rule: int | None = None
+    # When in the order of decisions it was opened and ended last; 0: not in this batch.
+    opened_step: int = 0
+    ended_step: int = 0
     calm_at: datetime | None = None  # set when flapping begins in this batch: when it is over at the earliest
 
     @property
@@ -362,6 +368,7 @@ def _open(event: NormalizedAlert, key: str, plan: Plan, alert_id: UUID) -> Episo
         first=event,
         latest=event,
         opener=event,
+        opened_step=next(_STEPS),
     )
     plan.history.append(HistoryRow(alert_id, Action.OPENED, "", Status.ACTIVE, News.PROBLEM, {}))
     return episode
@@ -412,6 +419,7 @@ def _reopen(event: NormalizedAlert, episode: Episode, plan: Plan, policy: Policy
     episode.condition = Condition.RAISED
     episode.opening += 1
     episode.opener = event
+    episode.opened_step = next(_STEPS)
     episode.resolved_at = None
     episode.last_raise_at = max(episode.last_raise_at, event.t)
     episode.last_occurrence_at = max(episode.last_occurrence_at, event.received_at)
@@ -434,6 +442,7 @@ def _end(episode: Episode, condition: Condition, at: datetime, plan: Plan, actio
     old_status = episode.status
     changes = {"condition": [episode.condition, condition.value]}
     episode.condition = condition
+    episode.ended_step = next(_STEPS)
     episode.resolved_at = at
     episode.status = episode.derived()
     episode.changed = True
