@@ -49,7 +49,8 @@ WAY = f"CASE WHEN {IS_DATAGRAM} THEN 'datagram' WHEN source = '{OWN}' THEN 'own'
 EVENT_REASONS = {
     "": "refused",
     "event": "no object, or a field nobody knows",
-    "rate": "above the rate of its key",
+    "rate": "above the rate of its key or connector",
+    "secret": "the secret of the webhook was not shown, or was wrong",
     "overflow": "too many were waiting",
     "unavailable": "nothing could store it, which its sender was told",
     "malformed": "no JSON",

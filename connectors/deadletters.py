@@ -255,6 +255,7 @@ class Content:
     cut: bool = False
     said: str = ""  # version and trap OID, or why it cannot be decoded
     varbinds: list[Varbind] = field(default_factory=list)
+    text: str = ""  # of what is no datagram: the body of a request
 
 
 def content(event: RawEvent) -> Content:
@@ -264,6 +265,9 @@ def content(event: RawEvent) -> Content:
     octets = ber.masked(datagram)[:OCTETS_SHOWN]
     lines = [_line(octets, at) for at in range(0, len(octets), 16)]
     said, rows = "", []
+    if not event.kind.startswith("snmp"):
+        text = datagram[:OCTETS_SHOWN].decode(errors="replace").replace("\0", "�")
+        return Content(len(datagram), "", len(datagram) > OCTETS_SHOWN, text=text)
     try:
         notification = ber.parse(datagram)
     except ber.Refused as refusal:

@@ -4,10 +4,13 @@ Importing this starts it. Who only wants the application takes it from opsconduc
 """
 
 from opsconductor.asgi import application
+from opsconductor.logs import mask_access_log
 
 # Importable only when Django is set up.
 from connectors.webprocess import WebProcess  # isort: skip
 
 __all__ = ["application"]
 
+
+mask_access_log()
 WebProcess().start()

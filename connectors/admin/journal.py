@@ -78,6 +78,10 @@ class RawEventAdmin(ReadOnlyAdmin):
 
     @admin.display(description="content")
     def content(self, event: RawEvent) -> SafeString:
+        if event.datagram is not None and not event.kind.startswith("snmp"):  # the body of a request
+            text = bytes(event.datagram)[:OCTETS_SHOWN].decode(errors="replace")
+            beside = json.dumps(event.data, indent=2, ensure_ascii=False) if event.data else ""
+            return format_html("<pre>{}{}</pre><pre>{}</pre>", text, "…" * (len(event.datagram) > OCTETS_SHOWN), beside)
         if event.datagram is not None:
             return format_html("<pre>{}</pre>", _readable(bytes(event.datagram)))
         return format_html("<pre>{}</pre>", json.dumps(event.data, indent=2, ensure_ascii=False))
