@@ -13,11 +13,12 @@ from io import StringIO
 from urllib.parse import urlsplit
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from alerts.models import Alert
 from connectors.management.commands import send_event
-from connectors.models import IdempotencyKey, RawEvent
+from connectors.models import Connector, IdempotencyKey, RawEvent
 from opsconductor.models import ApiKey
 from tests.access import person
 from tests.connectors.events import event
@@ -29,7 +30,8 @@ from tests.web import web_server
 
 @pytest.fixture(scope="module")
 def server(django_db_setup, tmp_path_factory) -> Iterator[str]:
-    with web_server(OPSCONDUCTOR_VAR=str(tmp_path_factory.mktemp("var"))) as url:
+    keys = ",".join(settings.ENCRYPTION_KEYS)  # webhooks have secrets
+    with web_server(OPSCONDUCTOR_VAR=str(tmp_path_factory.mktemp("var")), OPSCONDUCTOR_ENCRYPTION_KEYS=keys) as url:
         yield url
 
 
@@ -176,6 +178,25 @@ def test_the_documented_curl_line(server, key):
 
     assert json.loads(done.stdout)["results"][0]["outcome"] == "opened"
     assert only_alert().title == "/var is 97 % full"
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_the_documented_curl_line_of_a_webhook(server, committed_db):
+    made = Connector(name="Hook", slug="hook", type="webhook")
+    secret = made.renew_secret()
+    made.save()
+    text = (ROOT / "docs" / "webhooks.md").read_text()
+    line = next(part for part in text.split("```") if part.startswith("sh") and "curl" in part).partition("curl ")[2]
+    line = "curl -sS " + line.replace("http://127.0.0.1:8000", server)
+
+    done = subprocess.run(
+        ["sh", "-c", line], env={**os.environ, "WEBHOOK_SECRET": secret}, capture_output=True, text=True, check=True
+    )
+
+    assert json.loads(done.stdout)["results"][0]["outcome"] == "opened"
+    assert only_alert().raw_data["event"]["dashboard"] == "https://grafana.example.net/d/7"
+    made.delete()
 
 
 # --- clients that misbehave ---
