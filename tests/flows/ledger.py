@@ -52,8 +52,8 @@ class Ledger:
         ids = poster.event_ids()
         assert len(ids) == len(set(ids)) == poster.events, f"{poster.events} events were answered with {len(ids)} names"
         outcomes = self.pairs(
-            "SELECT event_key::text, outcome FROM connectors_rawevent WHERE source = %s AND outcome <> 'rejected'",
-            poster.source,
+            "SELECT event_key::text, outcome FROM connectors_rawevent WHERE source = ANY(%s) AND outcome <> 'rejected'",
+            list(poster.received()),
         )
         missing = [name for name in ids if name not in outcomes]
         assert not missing, f"{len(missing)} events that were answered 202 are not in the journal: {missing[:5]}"
@@ -97,8 +97,7 @@ def received_by_source(informer: Informer, poster: Poster) -> dict[str, int]:
     sources: Counter[str] = Counter()
     for (address, _), number in informer.expected().items():
         sources[address] += number
-    sources[poster.source] = poster.events
-    return dict(sources)
+    return dict(sources + poster.received())
 
 
 def is_ready(system: System) -> bool:

@@ -32,6 +32,8 @@ CLIENTS = 4
 HOSTS = 30
 DISKS = 7
 EVENTS_PATH = "/api/v1/events/"
+HOOK = "chaos"  # slug of the connector whose webhook takes every third request
+HOOK_PATH = f"/api/v1/webhooks/{HOOK}/"
 REQUEST_SECONDS = 20.0
 # How a sender is told to come again; everything else but 202 would be a fault.
 COME_AGAIN = (409, 429, 503)
@@ -144,20 +146,25 @@ class Request:
     results: list[dict[str, Any]] = field(default_factory=list)
 
     @property
+    def is_webhook(self) -> bool:
+        return self.number % 3 == 0
+
+    @property
     def body(self) -> bytes:
         return json.dumps(self.events[0] if len(self.events) == 1 else self.events).encode()
 
 
 class Poster:
-    """Posts events over several connections at once. `answered` are the requests that got their 202."""
+    """Posts events over several connections at once, most to the events API and some to a webhook. `answered` are the
+    requests that got their 202."""
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, secret: str) -> None:
         self.answered: list[Request] = []
         self.refused: list[str] = []  # answers that a sender who did everything right must not get
         self.sent = 0  # requests that were begun
-        self.source = "_".join(key.split("_")[:2])
+        self._sources = {False: "_".join(key.split("_")[:2]), True: f"webhook:{HOOK}"}  # by whether it is a webhook
         self._host = urlsplit(url).netloc
-        self._key = key
+        self._shown = {False: f"Api-Key {key}", True: f"Bearer {secret}"}
         self._again: list[Request] = []
         self._under_way: set[int] = set()
         self._lock = threading.Lock()
@@ -193,6 +200,13 @@ class Poster:
         return Counter(
             (event["device_ip"], event["component"]) for request in self.answered for event in request.events
         )
+
+    def received(self) -> Counter[str]:
+        """Events that were answered, by the source they are counted under."""
+        found = Counter(dict.fromkeys(self._sources.values(), 0))
+        for request in self.answered:
+            found[self._sources[request.is_webhook]] += len(request.events)
+        return found
 
     def event_ids(self) -> list[str]:
         return [result["event_id"] for request in self.answered for result in request.results]
@@ -256,11 +270,11 @@ class Poster:
         """True when it was answered 202. Raises OSError and HTTPException when there was no answer."""
         request.tries += 1
         headers = {
-            "Authorization": f"Api-Key {self._key}",
+            "Authorization": self._shown[request.is_webhook],
             "Content-Type": "application/json",
             "Idempotency-Key": f"request-{request.number}",
         }
-        connection.request("POST", EVENTS_PATH, request.body, headers)
+        connection.request("POST", HOOK_PATH if request.is_webhook else EVENTS_PATH, request.body, headers)
         answer = connection.getresponse()
         text = answer.read().decode()
         if answer.status == 202:
@@ -275,8 +289,23 @@ class Poster:
 
 def create_api_key(system: System, **environment: str) -> str:
     """A key of the administrator that may send events."""
+    return _manage(system, "create_api_key", "admin", "--scopes", "events", **environment)
+
+
+def create_webhook(system: System, **environment: str) -> str:
+    """The secret of a connector with a webhook."""
+    code = (
+        "from connectors.models import Connector\n"
+        f"hook = Connector(name='Chaos', slug='{HOOK}', type='webhook')\n"
+        "print(hook.renew_secret())\n"
+        "hook.save()"
+    )
+    return _manage(system, "shell", "--no-imports", "-v", "0", "-c", code, **environment)
+
+
+def _manage(system: System, *words: str, **environment: str) -> str:
     made = subprocess.run(
-        [sys.executable, str(ROOT / "manage.py"), "create_api_key", "admin", "--scopes", "events"],
+        [sys.executable, str(ROOT / "manage.py"), *words],
         env=bare_environment(system.var) | environment,
         cwd=os.fspath(ROOT),
         capture_output=True,

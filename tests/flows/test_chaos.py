@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.flows.ledger import assert_nothing_is_lost, is_ready
-from tests.flows.load import Informer, Poster, create_api_key
+from tests.flows.load import Informer, Poster, create_api_key, create_webhook
 from tests.helpers.system import System
 from tests.patience import until
 
@@ -53,7 +53,8 @@ def kill_at_random(system: System, chance: random.Random) -> list[str]:
 def test_kill_9_at_random_moments_of_a_minute_loses_nothing_that_was_answered(system):
     until(lambda: is_ready(system), lambda: f"the system never became ready:\n{system.output[-3000:]}")
     seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(1_000_000))
-    informer, poster = Informer(system.trap_port), Poster(system.url, create_api_key(system))
+    informer = Informer(system.trap_port)
+    poster = Poster(system.url, create_api_key(system), create_webhook(system))
     informer.start()
     poster.start()
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.flows.ledger import assert_nothing_is_lost, is_ready
-from tests.flows.load import Informer, Poster, create_api_key
+from tests.flows.load import Informer, Poster, create_api_key, create_webhook
 from tests.patience import until
 
 pytestmark = pytest.mark.system
@@ -20,7 +20,8 @@ VICTIMS = ("daphne", "trap_listener", "dispatcher", " worker", " beat", "postgre
 
 def test_case_82_kill_9_of_every_process_in_turn_loses_nothing_that_was_answered(system):
     until(lambda: is_ready(system), lambda: f"the system never became ready:\n{system.output[-3000:]}")
-    informer, poster = Informer(system.trap_port), Poster(system.url, create_api_key(system))
+    informer = Informer(system.trap_port)
+    poster = Poster(system.url, create_api_key(system), create_webhook(system))
     informer.start()
     poster.start()
     time.sleep(1)
