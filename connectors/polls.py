@@ -117,13 +117,13 @@ def store_poll(
     items = [*poll.items, own]
     for start in range(0, len(items), BATCH):
         for part, _ in parts(items[start : start + BATCH], None):
-            fixed = [item.outcome for item in part]
+            fixed = [(item.outcome, item.reason) for item in part]
 
-            def work(
-                holder: Holder, alone: bool, part: Sequence[Item] = part, fixed: Sequence[Outcome | None] = fixed
-            ) -> None:
-                for item, outcome in zip(part, fixed, strict=True):  # an attempt that was lost decided already
-                    item.outcome, item.reason, item.alert_id, item.fingerprint = outcome, "", None, ""
+            def work(holder: Holder, alone: bool, part: Sequence[Item] = part, fixed: Sequence[Any] = fixed) -> None:
+                for item, (outcome, reason) in zip(
+                    part, fixed, strict=True
+                ):  # an attempt that was lost decided already
+                    item.outcome, item.reason, item.alert_id, item.fingerprint = outcome, reason, None, ""
                 _findings(connect(), poll, part, holder, alone, now, stored)
 
             _run(connect, holder, work)
@@ -171,7 +171,7 @@ def _findings(
         states = store.read_states(cur, wanted.fingerprints, now)
         raised_by = _raised_by(cur, states)
         plan = Plan(decisions=[], states=states, aliases=wanted.aliases)
-        told: list[Item] = []
+        told = [item for item in items if item.outcome is not None]  # switched off: journalled, and nothing else
         for item in events:
             event, own = item.event, keys[id(item)]
             if event is None:

@@ -282,3 +282,21 @@ def test_a_trap_that_says_it_again_makes_absence_begin_to_count_anew(source, lin
     assert source.poll().cleared_as_absent == 0
     assert alert(alert_type="link_down").condition == "raised"
     assert source.poll().cleared_as_absent == 1
+
+
+def test_a_finding_that_is_switched_off_is_journalled_and_counted_and_raises_nothing(source):
+    source.second += 60
+    item = source.finding("psu_failed", source.line.now + timedelta(seconds=source.second), False)
+    item.event, item.outcome, item.reason = None, Outcome.DISABLED, "mapping"
+    stored = polls.store_poll(
+        lambda: source.conn,
+        Poll(source.row, source.line.now + timedelta(seconds=source.second), [item], DEVICE, DEVICE),
+        source.holder,
+        lambda: source.line.now + timedelta(seconds=source.second),
+    )
+
+    assert stored.outcomes == {"disabled": 1}
+    assert not Alert.objects.exists()
+    row = RawEvent.objects.get()
+    assert (row.outcome, row.reason) == ("disabled", "mapping")
+    assert_account_balances(1)
