@@ -7,6 +7,7 @@ from connectors import views_deadletters, views_replay
 app_name = "journal"
 urlpatterns = [
     path("replay/", views_replay.replays, name="replay"),
+    path("replay/mappings/", views_replay.suggest_mappings, name="replay-mappings"),
     path("replay/<int:pk>/", views_replay.run_page, name="replay-run"),
     path("replay/<int:pk>/stop/", views_replay.stop, name="replay-stop"),
     path("dead-letters/", views_deadletters.dead_letters, name="dead-letters"),

@@ -229,7 +229,8 @@ class Replay:
         for alert_id, fingerprint, *record, chosen in found:
             row = self.read_raise(record)
             if row is not None and row.item.event is not None and row.targets[0] == fingerprint:
-                result.append(Newest(alert_id, fingerprint, row, row.item.event, bool(chosen)))
+                is_chosen = bool(chosen) and self.selection.takes(row.item, self.snapshot)
+                result.append(Newest(alert_id, fingerprint, row, row.item.event, is_chosen))
         return result
 
     def read_raise(self, record: Sequence[Any]) -> Row | None:
@@ -255,7 +256,8 @@ class Replay:
         for key, *record, chosen in self.connect().execute(query.encode(), (wanted, *params)).fetchall():
             row = read(record, self.snapshot, keep=True)
             event = row.item.event
-            if not chosen and event is not None and event.is_clear and key in row.targets:
+            is_chosen = chosen and self.selection.takes(row.item, self.snapshot)
+            if not is_chosen and event is not None and event.is_clear and key in row.targets:
                 found[key] = event.t
         return found
 

@@ -214,6 +214,7 @@ class Reading:
         self._again = again
         self._snapshot = snapshot
         self._difference = difference
+        self._takes = selection.takes
         self._since = selection.since or _EPOCH
         condition, self._params = selection.condition()
         self._query = _PAGE.format(columns=f"{COLUMNS}, {WAS}", condition=condition)
@@ -225,16 +226,18 @@ class Reading:
         after = (self._since, UUID(int=0))
         while True:
             records = self._again(partial(self._records, after))
-            rows = [read(record, self._snapshot) for record in records]
+            read_again = [read(record, self._snapshot) for record in records]
+            rows = [row for row in read_again if self._takes(row.item, self._snapshot)]
             is_open, states = self._again(partial(self._alerts, rows))
             for row in rows:
                 self._row(row, is_open, states)
             self._difference.read += len(rows)
-            if rows:
-                self.at = rows[-1].item.received_at
-                after = (rows[-1].item.received_at, rows[-1].item.event_key)
+            if read_again:
+                newest = read_again[-1].item
+                self.at = newest.received_at
+                after = (newest.received_at, newest.event_key)
             yield
-            if len(rows) < PAGE:
+            if len(read_again) < PAGE:
                 break
         self._arrange()
 

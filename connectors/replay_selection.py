@@ -1,4 +1,5 @@
-"""Which journalled events a replay reads: by time, connector, sender or device, and trap OID."""
+"""Which journalled events a replay reads: by time, connector, sender or device, trap OID, and the mapping that reads
+them today."""
 
 from __future__ import annotations
 
@@ -11,8 +12,10 @@ from typing import Any
 from django.utils import timezone
 
 from alerts.choices import Outcome
+from connectors.journal import Item
 from connectors.mapping_search import exact_patterns, is_oid
 from connectors.models import Connector, OIDMapping
+from connectors.snapshot import Snapshot
 from connectors.traps.values import normalise_oid
 from dependencies.addresses import canonical_ip
 from opsconductor.exceptions import OpsConductorError
@@ -57,6 +60,8 @@ class Selection:
     connector: str = ""  # slug
     source: str = ""  # address of the sender, or of the device it speaks for
     oid: str = ""  # of a trap, or of a subtree with a trailing .*
+    mapping: int = 0  # key of an OID mapping: traps that this row reads today, and no better one
+    pattern: str = ""  # that row's
 
     @classmethod
     def of(cls, given: Mapping[str, Any], now: datetime | None = None) -> Selection:
@@ -70,7 +75,16 @@ class Selection:
         if text["connector"] and not Connector.objects.filter(slug=text["connector"]).exists():
             known = ", ".join(Connector.objects.order_by("slug").values_list("slug", flat=True))
             raise BadSelection(f"There is no connector “{text['connector'][:60]}”. There are: {known}.", "connector")
-        return cls(until, since, text["connector"], _address(text["source"]), _oid(text["oid"], given.get("mapping")))
+        mapping = _mapping(str(given.get("mapping") or "").strip())
+        return cls(
+            until,
+            since,
+            text["connector"],
+            _address(text["source"]),
+            _oid(text["oid"]),
+            mapping.pk if mapping is not None else 0,
+            mapping.oid_pattern if mapping is not None else "",
+        )
 
     def as_json(self) -> dict[str, str]:
         return {
@@ -79,10 +93,11 @@ class Selection:
             "connector": self.connector,
             "source": self.source,
             "oid": self.oid,
+            "mapping": str(self.mapping or ""),
         }
 
     def condition(self) -> tuple[str, list[Any]]:
-        """SQL over connectors_rawevent and its parameters."""
+        """SQL over connectors_rawevent and its parameters; `takes` has the last word on what it finds."""
         parts, params = ["received_at < %s", "outcome = ANY(%s)"], [self.until, [o.value for o in REPLAYED]]
         if self.since is not None:
             parts.append("received_at >= %s")
@@ -93,14 +108,23 @@ class Selection:
         if self.source:
             parts.append("(source = %s OR device_ip = %s::inet)")
             params += [self.source, self.source]
-        if self.oid.endswith(".*"):
-            base = self.oid[:-2]
-            parts.append("(subject LIKE %s OR subject LIKE %s)")
-            params += [f"{base}.%", f"{normalise_oid(base)}.%"]
-        elif self.oid:
-            parts.append("subject = ANY(%s)")
-            params.append(exact_patterns(self.oid))
+        for oid in (self.oid, self.pattern):
+            if oid.endswith(".*"):
+                base = oid[:-2]
+                parts.append("(subject LIKE %s OR subject LIKE %s)")
+                params += [f"{base}.%", f"{normalise_oid(base)}.%"]
+            elif oid:
+                parts.append("subject = ANY(%s)")
+                params.append(exact_patterns(oid))
         return " AND ".join(parts), params
+
+    def takes(self, item: Item, snapshot: Snapshot) -> bool:
+        """Whether an event the condition found is meant: another row may read it, a longer one or its vendor's."""
+        if not self.mapping:
+            return True
+        device = snapshot.devices.find(item.device_ip or item.source)
+        row = snapshot.mappings.row_for(item.subject, device.vendor if device else "")
+        return row is not None and row["id"] == self.mapping
 
 
 def moment(text: str, field: str, now: datetime) -> datetime:
@@ -126,14 +150,22 @@ def _address(text: str) -> str:
         raise BadSelection(f"“{text[:60]}” is not an IP address.", "source") from None
 
 
-def _oid(text: str, mapping: Any) -> str:
-    """The OID that was typed, else the pattern of the mapping row that was chosen."""
-    if not text and mapping:
-        key = str(mapping)
-        row = OIDMapping.objects.filter(pk=int(key)).first() if key.isdecimal() and len(key) < 18 else None
-        if row is None:
-            raise BadSelection("This mapping is gone. Choose another, or type the trap's OID.", "oid")
-        text = row.oid_pattern
+def chosen_mapping(text: str) -> OIDMapping | None:
+    """The row a text begins with the key of: 123, or 123 and what the page shows beside it."""
+    key = re.match(r"([0-9]{1,18})(?![0-9.])", text)
+    return OIDMapping.objects.filter(pk=int(key[1])).first() if key else None
+
+
+def _mapping(text: str) -> OIDMapping | None:
+    if not text:
+        return None
+    row = chosen_mapping(text)
+    if row is None:
+        raise BadSelection(f"“{text[:60]}” is no OID mapping. Choose one from the list, or give its number.", "mapping")
+    return row
+
+
+def _oid(text: str) -> str:
     text = text.lstrip(".")
     if text and not is_oid(text):
         raise BadSelection(f"“{text[:60]}” is not an OID such as 1.3.6.1.6.3.1.1.5.3 or 1.3.6.1.4.1.318.*.", "oid")

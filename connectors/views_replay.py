@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.models import User
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -21,7 +22,7 @@ from kombu.exceptions import KombuError
 from connectors import replay_runs
 from connectors.models import Connector, OIDMapping, ReplayRun
 from connectors.replay_difference import KINDS, LEFT, label
-from connectors.replay_selection import BadSelection, Selection
+from connectors.replay_selection import BadSelection, Selection, chosen_mapping
 from opsconductor.celery import app
 from opsconductor.exceptions import sentence
 from opsconductor.portal import is_htmx, portal_page
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 MAY = "connectors.change_oidmapping"
 TASK = "connectors.tasks.replay"
 RUNS_SHOWN = 25
+MAPPINGS_SUGGESTED = 25
 SPANS = (
     ("1h", "the last hour"),
     ("24h", "the last 24 hours"),
@@ -160,9 +162,9 @@ def replays(request: HttpRequest) -> HttpResponseBase:
         else:
             run = _start(request, selection, dry_run=given.get("action") != "run")
             return redirect("journal:replay-run", pk=run.pk)
-    elif values["mapping"] and not values["oid"]:
-        row = OIDMapping.objects.filter(pk=int(values["mapping"])).first() if values["mapping"].isdecimal() else None
-        values["oid"] = row.oid_pattern if row else ""
+    elif values["mapping"]:
+        row = chosen_mapping(values["mapping"])
+        values["mapping"] = mapping_label(row) if row else ""
     values["span"] = values["span"] or DEFAULT_SPAN
     names = dict(Connector.objects.order_by("name").values_list("slug", "name"))
     runs = ReplayRun.objects.select_related("started_by")[:RUNS_SHOWN]
@@ -173,6 +175,7 @@ def replays(request: HttpRequest) -> HttpResponseBase:
             "values": values,
             "spans": SPANS,
             "connectors": names.items(),
+            "mappings": suggestions(values["mapping"]),
             "error": error,
             "error_field": field,
             "runs": [view_of(run, names) for run in runs],
@@ -181,6 +184,30 @@ def replays(request: HttpRequest) -> HttpResponseBase:
     )
     patch_cache_control(answer, no_store=True, private=True)
     return answer
+
+
+def mapping_label(row: OIDMapping) -> str:
+    """Begins with what a selection takes, and holds what one searches by."""
+    return " ".join(filter(None, (f"{row.pk}:", row.vendor, row.alert_type, row.oid_pattern, row.mib_object)))
+
+
+def suggestions(text: str) -> list[str]:
+    """Mappings whose number, OID, vendor, alert type or MIB object hold each word of the text."""
+    rows = OIDMapping.objects.order_by("alert_type", "oid_pattern")
+    for word in text.replace("\0", "").split():
+        word = word.removesuffix(":")
+        is_key = Q(pk=int(word)) if word.isdecimal() and len(word) < 18 else Q()
+        held = Q(oid_pattern__contains=word.lstrip(".")) | Q(vendor__icontains=word) | Q(alert_type__icontains=word)
+        held |= Q(mib_object__icontains=word)
+        rows = rows.filter(held | is_key if is_key else held)
+    return [mapping_label(row) for row in rows[:MAPPINGS_SUGGESTED]]
+
+
+@require_safe
+@portal_page(MAY)
+def suggest_mappings(request: HttpRequest) -> HttpResponseBase:
+    found = suggestions(request.GET.get("mapping", "")[:300])
+    return render(request, "maintenance/_options.html", {"options": [(label, "") for label in found]})
 
 
 @require_safe
@@ -238,6 +265,8 @@ def _chosen(selection: dict[str, str], names: dict[str, str]) -> list[tuple[str,
         found.append(("address", selection["source"]))
     if selection.get("oid"):
         found.append(("trap", selection["oid"]))
+    if selection.get("mapping"):
+        found.append(("traps read by mapping", selection["mapping"]))
     return found
 
 

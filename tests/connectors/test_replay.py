@@ -522,7 +522,9 @@ def test_only_what_is_chosen_is_read(line):
         ({"connector": "no_such"}, "connector"),
         ({"source": "core-1"}, "source"),
         ({"oid": "linkDown"}, "oid"),
-        ({"mapping": "999999999"}, "oid"),
+        ({"mapping": "999999999"}, "mapping"),
+        ({"mapping": "linkDown"}, "mapping"),
+        ({"mapping": "1.3.6.1.4"}, "mapping"),
     ],
 )
 def test_a_selection_that_makes_no_sense_is_refused_with_a_sentence(given, field):
@@ -530,6 +532,41 @@ def test_a_selection_that_makes_no_sense_is_refused_with_a_sentence(given, field
         Selection.of(given)
     assert refused.value.field == field
     assert str(refused.value).endswith(".")
+
+
+def test_of_a_mapping_only_what_that_very_row_reads_is_chosen(line):
+    """A subtree, an exact row in it, and the row of a vendor."""
+    Device.objects.create(ip="127.0.0.1", name="core-1", vendor="Other")
+    Device.objects.create(ip="127.0.0.2", name="acme-1", vendor="Acme")
+    subtree = mapped(line, f"{PREFIX}*", "anything")
+    exact = mapped(line, DOWN, "wrong_name")
+    vendor = OIDMapping.objects.create(oid_pattern=DOWN, vendor="Acme", alert_type="acme_down", default_severity=4)
+    line.reload()
+    for after, (oid, host) in enumerate(((DOWN, 1), (DOWN, 2), (UP, 1), (OTHER, 1))):
+        line.trap(oid, port(1), after=after, source=f"127.0.0.{host}")
+
+    def read(row):
+        return replay(dry_run=True, mapping=row.pk).read
+
+    assert (read(subtree), read(exact), read(vendor)) == (2, 1, 1)
+    assert replay(dry_run=True, oid=f"{PREFIX}*").read == 4
+    assert replay(dry_run=True, mapping=subtree.pk, oid=UP).read == 1
+    assert replay(dry_run=True, mapping=f"{exact.pk}: wrong_name {DOWN}").read == 1
+    mapped(line, DOWN, "port_down")
+    replay(mapping=exact.pk)
+    assert the("port_down").device_ip == "127.0.0.1"
+    assert Alert.objects.get(alert_type="acme_down").condition == "raised"
+    assert_account_balances(4)
+
+
+def test_the_pages_of_a_mapping_that_reads_little_of_its_subtree_are_all_read(line, monkeypatch):
+    monkeypatch.setattr(replay_reading, "PAGE", 2)
+    subtree = mapped(line, f"{PREFIX}*", "wrong_name")
+    mapped(line, DOWN, "port_down")
+    for n, oid in enumerate((DOWN, DOWN, DOWN, DOWN, OTHER)):
+        line.trap(oid, port(1), after=n)
+
+    assert replay(dry_run=True, mapping=subtree.pk).read == 1
 
 
 def test_more_than_one_run_takes_is_said_before_anything_is_changed(line, monkeypatch):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from io import StringIO
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils import timezone
 from kombu.exceptions import OperationalError
@@ -128,5 +131,49 @@ def test_a_running_one_tells_how_far_it_is_and_can_be_stopped(line):
 def test_a_mapping_row_can_be_chosen_by_its_key(line):
     row = OIDMapping.objects.get(oid_pattern=DOWN)
     page = signed_in(person("admin")).get(f"{PAGE}?mapping={row.pk}").content.decode()
-    assert f'value="{DOWN}"' in page
+    assert f'value="{row.pk}: port_down {DOWN}"' in page
     assert signed_in(person("root", username="r")).get(f"{PAGE}?mapping=nonsense&span=x").status_code == 200
+
+
+def test_mappings_are_found_by_what_one_knows_of_them(line):
+    row = OIDMapping.objects.get(oid_pattern=DOWN)
+    client = signed_in(person("admin"))
+    address = reverse("journal:replay-mappings")
+
+    for words in (str(row.pk), f"{row.pk}: port_down", "port_down 99999", f".{DOWN}"):
+        assert f"{row.pk}: port_down {DOWN}" in client.get(address, {"mapping": words}).content.decode(), words
+    assert "<option" not in client.get(address, {"mapping": "no such thing"}).content.decode()
+    assert client.get(address, {"mapping": "\0 99999999999999999999"}).status_code == 200
+    assert signed_in(person("viewer")).get(address).status_code == 403
+
+
+def test_the_page_of_a_mapping_leads_to_the_replay_of_what_it_reads(line, worker):
+    row = OIDMapping.objects.get(oid_pattern=DOWN)
+    client = signed_in(person("admin"))
+    link = f"{PAGE}?mapping={row.pk}"
+
+    assert f'<a href="{link}">Replay what this matches</a>' in client.get(
+        f"/admin/connectors/oidmapping/{row.pk}/change/"
+    ).content.decode()  # fmt: skip
+    chosen = f"{row.pk}: port_down {DOWN}"
+    page = client.post(PAGE, {"action": "run", "span": "1h", "mapping": chosen}, follow=True).content.decode()
+
+    run = ReplayRun.objects.get()
+    assert (run.state, run.selection["mapping"], run.selection["oid"]) == ("done", str(row.pk), "")
+    assert f"traps read by mapping <b>{row.pk}</b>" in page
+    assert Alert.objects.get(condition="raised").alert_type == "port_down"
+    wrong = client.post(PAGE, {"action": "run", "mapping": "port_down"})
+    assert wrong.status_code == 422
+    assert "Choose one from the list" in wrong.content.decode()
+
+
+def test_the_command_takes_the_number_of_a_mapping(line):
+    row = OIDMapping.objects.get(oid_pattern=DOWN)
+    out = StringIO()
+
+    call_command("replay", "--mapping", str(row.pk), "--dry-run", "--json", stdout=out)
+
+    told = json.loads(out.getvalue())
+    assert (told["read"], told["selection"]["mapping"]) == (1, str(row.pk))
+    with pytest.raises(CommandError, match="--mapping: “nonsense” is no OID mapping"):
+        call_command("replay", "--mapping", "nonsense")

@@ -33,6 +33,7 @@ class Command(BaseCommand):
         parser.add_argument("--connector", default="", help="slug of the connector that received them; default: all")
         parser.add_argument("--source", default="", help="address of the sender or of the device; default: all")
         parser.add_argument("--oid", default="", help="trap OID, or a subtree such as 1.3.6.1.4.1.318.*; default: all")
+        parser.add_argument("--mapping", default="", help="number of an OID mapping: what that row reads today")
         parser.add_argument("--dry-run", action="store_true", help="print the difference, change nothing")
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
