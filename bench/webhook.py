@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=1, help="how often each problem is said; 1: every event opens")
     parser.add_argument("--keyed", action="store_true", help="with an Idempotency-Key each")
+    parser.add_argument("--hook", action="store_true", help="to a connector's webhook in place of the events API")
     parser.add_argument(
         "--json", action="store_true", help="the medians as JSON in the last line, for bin/bench ingest"
     )
@@ -36,34 +37,41 @@ def main() -> None:
     if options.load:
         load(options)
         return
+    where = "a connector's webhook" if options.hook else "the events API"
     print(
         f"{options.alerts:,} alerts one a request and {5 * options.alerts:,} by 50, {options.connections} connections, "
-        "one daphne, the load a process of its own; durable commits.",
+        f"one daphne, the load a process of its own; durable commits. Sent to {where}.",
         flush=True,
     )
     found: dict[int, list[tuple[float, float]]] = {1: [], 50: []}
     with system() as var:
         from django.contrib.auth.models import User
 
+        from connectors.models import Connector
         from opsconductor import db
         from opsconductor.models import ApiKey, SystemSettings
 
         SystemSettings(pk=1, source_rate=1_000_000, source_burst=1_000_000).save()
         user = User.objects.create_superuser("bench")
-        _, key = ApiKey.issue(user, scopes=["events"])
+        path, word, secret = "/api/v1/events/", "Api-Key", ApiKey.issue(user, scopes=["events"])[1]
+        if options.hook:
+            hook = Connector(name="Bench", slug="bench", type="webhook")
+            path, word, secret = "/api/v1/webhooks/bench/", "Bearer", hook.renew_secret()
+            hook.save()
+        key = f"{word} {secret}"
         port = free_port()
         server = daphne(port)
         with db.connect(application="bench") as conn, server:
             url = f"http://127.0.0.1:{port}"
             plain, _ = run(f"{url}/healthz/live", "", 2_000, 1, options)
             print(f"yardstick: Django under the same daphne answers nothing {plain:,.0f} times a second", flush=True)
-            run(f"{url}/api/v1/events/", key, 500, 1, options)  # the first requests load the configuration
+            run(f"{url}{path}", key, 500, 1, options)  # the first requests load the configuration
             for number in range(1, options.runs + 1):
                 for each in found:
                     reset(conn)
                     alerts = options.alerts * (1 if each == 1 else 5)
                     before = cpu_seconds(var, server.child.pid)
-                    rate, p99 = run(f"{url}/api/v1/events/", key, alerts, each, options)
+                    rate, p99 = run(f"{url}{path}", key, alerts, each, options)
                     cpu = cpu_seconds(var, server.child.pid)
                     check(conn, alerts, options.repeats)
                     found[each].append((rate, p99))
@@ -178,7 +186,7 @@ class Connection(asyncio.Protocol):
 
 
 def load(options: argparse.Namespace) -> None:
-    """Prints {"rate", "p99"} as JSON. The key comes on standard input."""
+    """Prints {"rate", "p99"} as JSON. What authorises it comes on standard input."""
     host, _, path = options.load.removeprefix("http://").partition("/")
     address, _, port = host.partition(":")
     requests = encoded(f"/{path}", host, sys.stdin.read(), options)
@@ -208,7 +216,7 @@ def encoded(path: str, host: str, key: str, options: argparse.Namespace) -> list
         return [f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()] * options.alerts
     problems = -(-options.alerts // options.repeats)
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Api-Key {key}\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {key}\r\n"
         "Content-Type: application/json\r\nAccept: */*\r\nUser-Agent: bench\r\n"
     )
     requests = []
