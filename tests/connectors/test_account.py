@@ -337,7 +337,7 @@ def test_the_page_names_why_events_of_other_ways_were_refused(committed_db):
 
     page = text(signed_in(person("viewer")).get("/system/").content.decode())
 
-    assert "Above the rate of its key 4,000" in page
+    assert "Above the rate of its key or connector 4,000" in page
     assert "Field device_ip 2" in page
     assert "Nothing could store it, which its sender was told 1" in page
 
