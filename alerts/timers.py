@@ -88,7 +88,8 @@ def turn(conn: Connection, now: datetime | None = None, holder: Holder | None = 
     holder = holder or Holder()
     changed = 0
     failure: Exception | None = None
-    for step in (expire, lapse_acknowledgements, look_at_edits, end_reasons):
+    # Acknowledgements last: one that lapses as its window ends is told, for nothing keeps it quiet any more.
+    for step in (expire, look_at_edits, end_reasons, lapse_acknowledgements):
         try:
             changed += step(conn, now, holder)
         except Exception as error:

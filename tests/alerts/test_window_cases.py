@@ -362,3 +362,15 @@ def test_a_window_that_begins_hides_and_one_that_ends_tells_many_at_once(lab):
 
     assert Alert.objects.filter(status="active", quiet=0, announced=True).count() == 1_000
     assert AlertHistory.objects.filter(news="problem").count() == 1_000
+
+
+def test_case_74_an_acknowledgement_that_lapses_as_the_window_ends_is_told(lab):
+    alert = lab.raised(CAMERA)
+    lab.window(50, 90, devices=[CAMERA])
+    lab.go_to(29)
+    lab.acknowledge(alert, 1)
+    lab.go_to(60)
+    lab.go_to(90)
+
+    assert lab.status(alert) == "active"
+    assert told(alert) == ["problem", "update"]
