@@ -8,7 +8,7 @@ locks; what reaches beyond the batch's own alerts needs REACH for itself alone, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -97,7 +97,8 @@ def settle(cur: Cursor, plan: Plan, s: Surroundings, now: datetime, *, exclusive
             changes.start(e.id, Reason(SuppressionKind.FLAPPING, until=e.calm_at))
         e.status = e.derived()
     _tell(plan, touched, kept)
-    return Settled(changes, _died_or_returned(cur, touched, s, exclusive))
+    passed = _passed(touched, s)
+    return Settled(changes, _died_or_returned(cur, touched, passed, s, exclusive), passed)
 
 
 def apply(cur: Cursor, plan: Plan, s: Surroundings, now: datetime, *, exclusive: bool) -> list[HistoryRow]:
@@ -110,7 +111,8 @@ def apply(cur: Cursor, plan: Plan, s: Surroundings, now: datetime, *, exclusive:
     settled.changes.write(cur)
     history = plan.history
     if settled.died_or_returned:
-        reached = reach(cur, settled.died_or_returned, s, now)
+        own = {e.id for e in plan.episodes() if e.opener is not None}
+        reached = reach(cur, settled.died_or_returned, s, now, settled.passed, own)
         reached.write(cur)
         history = history + reached.history
     return history
@@ -120,6 +122,7 @@ def apply(cur: Cursor, plan: Plan, s: Surroundings, now: datetime, *, exclusive:
 class Settled:
     changes: Changes
     died_or_returned: set[str]
+    passed: list[Outage]
 
 
 def _reasons(e: Episode, s: Surroundings, now: datetime, above: Above | None, storms: _Storms) -> list[Reason]:
@@ -303,14 +306,31 @@ def _tell(plan: Plan, touched: Sequence[Episode], kept: Mapping[UUID, int]) -> N
             row.new_status = Status.SUPPRESSED
 
 
-def _died_or_returned(cur: Cursor, touched: Sequence[Episode], s: Surroundings, exclusive: bool) -> set[str]:
+def _passed(touched: Sequence[Episode], s: Surroundings) -> list[Outage]:
+    """Outages that began and ended in one batch, of devices something stands on: what waits below them gets the time
+    to recover, as if the batch had been cut in between."""
+    if not s.graph:
+        return []
+    return [
+        outage
+        for e in touched
+        if e.outage and e.ended_step and not e.is_dead and not (e.was is not None and e.was.dead)
+        if e.opener is not None and e.opener.device_ip is not None and s.graph.children(e.opener.device_ip)
+        for outage in outages_of(e.id, e.opener.device_ip, e.opener.alert_type, e.opener.component, e.opener.t, s)
+    ]
+
+
+def _died_or_returned(
+    cur: Cursor, touched: Sequence[Episode], passed: Sequence[Outage], s: Surroundings, exclusive: bool
+) -> set[str]:
     """Devices something stands on whose death or return this batch brings."""
     if not s.graph:
         return set()
     changed = [e for e in touched if e.is_dead != (e.was.dead if e.was is not None else False)]
-    if not changed:
+    if not changed and not passed:
         return set()
     devices = {e.opener.device_ip for e in changed if e.opener is not None}
+    devices |= {outage.device for outage in passed}
     unknown = [e.id for e in changed if e.opener is None]
     if unknown:
         cur.execute(_WHERE, (pgtext.array(unknown),))
@@ -365,8 +385,18 @@ def recent(cur: Cursor, alert_types: Iterable[str], since: datetime) -> dict[tup
 # --- other alerts -----------------------------------------------------------------------------------------------
 
 
-def reach(cur: Cursor, devices: Iterable[str], s: Surroundings, now: datetime) -> Changes:
-    """Look anew at everything below devices that died or came back; reads what the batch wrote. Needs REACH alone."""
+def reach(
+    cur: Cursor,
+    devices: Iterable[str],
+    s: Surroundings,
+    now: datetime,
+    passed: Sequence[Outage] = (),
+    own: Collection[UUID] = (),
+) -> Changes:
+    """Look anew at everything below devices that died or came back; reads what the batch wrote. Needs REACH alone.
+
+    `passed`: outages that came and went in the batch; they hid what was open before, but for the batch's `own`.
+    """
     changes = Changes(now)
     below = s.graph.descendants(devices)
     affected = [
@@ -376,16 +406,26 @@ def reach(cur: Cursor, devices: Iterable[str], s: Surroundings, now: datetime) -
     ]
     if affected:
         explanation = explain(cur, affected, s)
+        meanwhile = explain(cur, affected, s, passed) if passed else None
         for st in affected:
+            if (
+                meanwhile is not None
+                and st.alert_id not in own
+                and not st.quiet & DEPENDENCY
+                and root_of(st, s, explanation) is None
+            ):
+                reassess(st, s, now, meanwhile, changes)
             reassess(st, s, now, explanation, changes)
     return changes
 
 
-def explain(cur: Cursor, alerts: Sequence[Standing], s: Surroundings) -> Explanation | None:
+def explain(
+    cur: Cursor, alerts: Sequence[Standing], s: Surroundings, passed: Sequence[Outage] = ()
+) -> Explanation | None:
     devices = {st.device_ip for st in alerts if st.device_ip is not None and s.graph.parents(st.device_ip)}
     if not devices or not s.rules:
         return None
-    return Explanation(s.graph, outages_on(cur, s.graph.ancestors(devices), s))
+    return Explanation(s.graph, [*outages_on(cur, s.graph.ancestors(devices), s), *passed])
 
 
 def root_of(st: Standing, s: Surroundings, explanation: Explanation | None) -> Root | None:

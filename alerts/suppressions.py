@@ -26,6 +26,7 @@ class Reason:
     until: datetime | None = None
     id: int | None = None  # of its row, once it has one
     started_at: datetime | None = None
+    place: int | None = None  # among the starts of the Changes that hold it, until they are written
 
     @property
     def bit(self) -> int:
@@ -149,7 +150,7 @@ class Changes:
     now: datetime
     history: list[HistoryRow] = field(default_factory=list)
     verify: set[str] = field(default_factory=set)  # devices that are to be polled now
-    _starts: list[tuple[Any, ...]] = field(default_factory=list)
+    _starts: list[list[Any]] = field(default_factory=list)
     _ends: list[tuple[int, str]] = field(default_factory=list)
     _extensions: list[tuple[int, datetime]] = field(default_factory=list)
     _alerts: dict[UUID, tuple[Any, ...]] = field(default_factory=dict)
@@ -159,8 +160,9 @@ class Changes:
 
     def start(self, alert_id: UUID, reason: Reason, ended: str = "") -> None:
         """`ended`: it is over already, and kept for the story of the alert."""
+        reason.place = len(self._starts)
         self._starts.append(
-            (
+            [
                 alert_id,
                 reason.kind.value,
                 reason.root,
@@ -170,17 +172,21 @@ class Changes:
                 reason.until,
                 self.now if ended else None,
                 ended,
-            )
+            ]
         )
 
     def end(self, reason: Reason, because: str) -> None:
         if reason.id is not None:
             self._ends.append((reason.id, because))
+        elif reason.place is not None:  # it began and ended in one pass
+            self._starts[reason.place][7:9] = self.now, because
 
     def extend(self, reason: Reason, until: datetime) -> None:
         reason.until = until
         if reason.id is not None:
             self._extensions.append((reason.id, until))
+        elif reason.place is not None:
+            self._starts[reason.place][6] = until
 
     def alert(self, s: Standing, rule: int | None) -> None:
         self._alerts[s.alert_id] = (s.alert_id, s.quiet, str(s.status), s.announced, s.outage, s.root, rule)
