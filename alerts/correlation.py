@@ -18,6 +18,7 @@ from alerts import store, suppressions
 from alerts.choices import QUIET_BIT, SUPPRESSED_BITS, Action, News, Status, SuppressionKind
 from alerts.engine import FLAPPING, Episode, HistoryRow, Plan
 from alerts.locks import Cursor
+from alerts.models import UNTOLD
 from alerts.suppressions import Changes, Reason, Standing
 from alerts.surroundings import Surroundings
 from alerts.types import NormalizedAlert
@@ -30,7 +31,6 @@ DEPENDENCY = QUIET_BIT[SuppressionKind.DEPENDENCY]
 # What an edit of dependencies or rules may change.
 OF_GRAPH = DEPENDENCY | HOLD | QUIET_BIT[SuppressionKind.RELEASING]
 ENDED = "the alert ended"
-UNTOLD = "the alert ended before anybody was told"
 
 # A flapping outage keeps its device dead also while it is cleared.
 _OUTAGES = """

@@ -261,6 +261,10 @@ class Tombstone(models.Model):
         return f"{self.fingerprint[:12]} cleared {self.cleared_at:%F %T}"
 
 
+# Why a reason ended; what maintenance kept quiet so is said in the digest of its window.
+UNTOLD = "the alert ended before anybody was told"
+
+
 class Suppression(models.Model):
     """One reason why one alert is quiet, from when to when. Kept after its end: the alert's page tells the story.
 
@@ -315,6 +319,12 @@ class Suppression(models.Model):
             models.Index(fields=["root"], condition=Q(ended_at=None, root__isnull=False), name="suppression_by_root"),
             # The end of a window: everything it kept quiet.
             models.Index(fields=["window", "alert"], condition=Q(window__isnull=False), name="suppression_by_window"),
+            # timers.list_what_ended: what the digest of a window has to say, asked for every second.
+            models.Index(
+                fields=["window"],
+                condition=Q(kind=SuppressionKind.MAINTENANCE, ended_because=UNTOLD, listed_at=None),
+                name="suppression_unlisted",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -17,6 +17,7 @@ from alerts import correlation, engine, locked, locks, store, suppressions
 from alerts.choices import Action, News, SuppressionKind
 from alerts.correlation import ReachNeeded
 from alerts.engine import Episode, HistoryRow, Plan
+from alerts.models import UNTOLD
 from alerts.suppressions import Changes, Standing
 from alerts.surroundings import Holder, Surroundings
 from opsconductor import doorbell, pgtext
@@ -51,15 +52,20 @@ SELECT a.id, host(a.device_ip), a.alert_type, a.category, a.connector_id, a.tags
              WHERE s.alert_id = a.id AND s.ended_at IS NULL AND s.window_id IS NOT NULL)
 FROM alerts_alert AS a WHERE a.condition = 'raised'"""
 
-_LISTED = """
-UPDATE alerts_suppression AS s SET listed_at = %s FROM alerts_alert AS a
-WHERE a.id = s.alert_id AND s.window_id = ANY(%s::bigint[]) AND s.kind = 'maintenance' AND s.ended_at IS NOT NULL
-  AND s.ended_because = %s AND s.listed_at IS NULL AND a.condition <> 'raised'
-RETURNING s.alert_id, a.status, s.window_id"""
+# The reason is written out, not a parameter: so PostgreSQL sees that index suppression_unlisted holds all of it.
+_WAITS = f"s.kind = 'maintenance' AND s.ended_because = '{UNTOLD}' AND s.listed_at IS NULL"
 
-_UNLISTED = """
-SELECT DISTINCT window_id FROM alerts_suppression
-WHERE window_id IS NOT NULL AND kind = 'maintenance' AND ended_because = %s AND listed_at IS NULL"""
+_LISTED = f"""
+UPDATE alerts_suppression AS s SET listed_at = %s FROM alerts_alert AS a
+WHERE a.id = s.alert_id AND s.window_id = ANY(%s::bigint[]) AND {_WAITS} AND a.condition <> 'raised'
+RETURNING s.alert_id, a.status, s.window_id"""  # noqa: S608
+
+_UNLISTED = f"SELECT DISTINCT window_id FROM alerts_suppression AS s WHERE {_WAITS} AND window_id IS NOT NULL"  # noqa: S608
+
+_SOME_UNLISTED = f"""
+SELECT EXISTS (
+    SELECT 1 FROM alerts_suppression AS s JOIN alerts_alert AS a ON a.id = s.alert_id
+    WHERE s.window_id = ANY(%s::bigint[]) AND {_WAITS} AND a.condition <> 'raised')"""  # noqa: S608
 
 # Silences "until cleared" whose alerts have all ended. What is not an alert's id is nobody's.
 _CLEARED = """
@@ -294,7 +300,8 @@ def look_at_edits(conn: Connection, now: datetime, holder: Holder) -> int:
     seen = last[0].split(" ") if last else ["", ""]
     edited = seen[0] != graph
     if last and not edited and seen[1:] == [windows] and (last[1] is None or last[1] > now):
-        return 0
+        # A batch that looked at its clock before the window ended may have been stored after that was looked at.
+        return list_what_ended(conn, now, holder) if s.windows else 0
     changed = 0
     if edited or seen[1:] != [windows] or s.windows or last is None:
         changed = _look_at_all(conn, now, holder, edited=edited)
@@ -352,13 +359,13 @@ def _look_at_all(conn: Connection, now: datetime, holder: Holder, *, edited: boo
 
 def list_what_ended(conn: Connection, now: datetime, holder: Holder) -> int:
     """Alerts that began and ended inside a maintenance window are said, once, in the digest at its end."""
-    waiting = {row[0] for row in conn.execute(_UNLISTED, (correlation.UNTOLD,)).fetchall()}
-    over = sorted(waiting - {w.id for w in holder.value.windows.in_force(now)})
-    if not over:
+    waiting = {row[0] for row in conn.execute(_UNLISTED).fetchall()}
+    over = sorted(waiting - {w.id for w in holder.value.windows.in_force(now)}) if waiting else []
+    if not over or not conn.execute(_SOME_UNLISTED, (over,)).fetchone()[0]:  # type: ignore[index]
         return 0
 
     def attempt(cur: Any, s: Surroundings, exclusive: bool) -> int:
-        cur.execute(_LISTED, (now, pgtext.array(over), correlation.UNTOLD))
+        cur.execute(_LISTED, (now, pgtext.array(over)))
         told = {(alert_id, window): status for alert_id, status, window in cur.fetchall()}
         history = [
             HistoryRow(alert_id, Action.LISTED, status, status, News.DIGEST, {"window": [None, window]})

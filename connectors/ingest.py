@@ -276,8 +276,10 @@ class Ingest:
                     surroundings = self.surroundings.fresh(cur)
                     if not exclusive and surroundings.reaches([item.event for item in events]):  # type: ignore[misc]
                         raise ReachNeeded
-                wanted.look_for_wildcards(cur, surroundings)
-                surroundings = self.surroundings.check(locks.lock_fingerprints(cur, wanted.fingerprints, VERSIONS))
+                wanted.look_for_wildcards(cur, surroundings, exclusive=exclusive)
+                # Whoever holds REACH alone is alone, and needs no other lock.
+                prints = () if exclusive else wanted.fingerprints
+                surroundings = self.surroundings.check(locks.lock_fingerprints(cur, prints, VERSIONS))
             now = self.clock()  # under the locks: a window may have begun while they were waited for
             if pending is not None and not self._still_pending(cur, pending):
                 return  # another process finished it; the item carries what became of it

@@ -12,7 +12,7 @@ from psycopg import errors
 
 from alerts import locked, timers
 from alerts.choices import Outcome
-from alerts.models import Alert, AlertTypeSetting, Suppression
+from alerts.models import Alert, AlertHistory, AlertTypeSetting, Suppression
 from alerts.surroundings import Holder, Surroundings
 from connectors.ingest import Ingest
 from dependencies.models import CorrelationRule
@@ -34,6 +34,33 @@ def test_a_wildcard_finds_its_alerts_among_many_others_of_the_device(lab):
 
     assert not Alert.objects.filter(alert_type="link_down", condition="raised").exists()
     assert Alert.objects.filter(condition="raised").count() == 700
+
+
+def test_a_wildcard_ends_more_than_a_batch_may_lock(lab):
+    """Case 26 on a large device: all of what it means, and nothing else."""
+    for start in (0, 1_500):
+        lab.line.store(*(lab.event(CORE, "onu_offline", component=f"onu={n}") for n in range(start, start + 1_500)))
+    lab.line.store(lab.event(CORE, "fan_failed"), lab.event(LEAF, "onu_offline", component="onu=1"))
+    assert lab.cleared(CORE, "onu_*") is Outcome.CLEARED
+
+    still = Alert.objects.filter(condition="raised").order_by("alert_type")
+    assert [(a.alert_type, a.device_ip) for a in still] == [("fan_failed", CORE), ("onu_offline", LEAF)]
+
+
+def test_a_wildcard_of_a_source_that_names_no_address_ends_what_is_of_its_device(lab):
+    for name in ("east", "west"):
+        lab.line.store(*(lab.event(name, f"sensor_{kind}", device_ip=None) for kind in ("down", "warning")))
+    assert lab.cleared("east", "sensor_*", device_ip=None) is Outcome.CLEARED
+
+    still = Alert.objects.filter(condition="raised")
+    assert set(AlertHistory.objects.filter(action="cleared").values_list("alert__alert_type", flat=True)) == {
+        "sensor_down",
+        "sensor_warning",
+    }
+    assert still.count() == 2
+    assert not set(still.values_list("pk", flat=True)) & set(
+        AlertHistory.objects.filter(action="cleared").values_list("alert_id", flat=True)
+    )
 
 
 class Edited(Holder):

@@ -53,6 +53,23 @@ def test_case_61_raised_and_cleared_inside_nobody_is_told_and_the_digest_lists_i
     assert_invariants(2)
 
 
+def test_case_61_what_came_and_went_as_the_window_ended_is_listed_too(lab):
+    """Stored after the window's end was looked at, by a process whose clock said a moment before."""
+    lab.window(0, HOUR, devices=[CAMERA])
+    lab.wait(HOUR + 1)
+    lab.line.ingest.clock = lambda: lab.now() - timedelta(seconds=2)
+    lab.line.store(lab.event(CAMERA, ago=2), lab.clearing(CAMERA, ago=2))
+    lab.line.ingest.clock = lab.now
+    alert = Alert.objects.get()
+    assert lab.status(alert) == "resolved"
+    lab.turn()
+
+    assert told(alert) == []
+    assert listed(alert) == 1
+    lab.wait(HOUR)
+    assert listed(alert) == 1
+
+
 def test_case_62_raised_inside_and_open_at_the_end_is_told_once_at_the_end(lab):
     lab.window(0, HOUR, devices=[CAMERA])
     alert = lab.raised(CAMERA)
