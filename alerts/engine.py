@@ -333,8 +333,9 @@ def _transition(event: NormalizedAlert, episode: Episode, plan: Plan, policy: Po
     since = event.t - policy.flap_window
     if sum(at > since for at in times) >= policy.flap_transitions:
         episode.quiet |= FLAPPING
-        # One transition within the time of calm is calm: the one before the last must have grown that old.
-        episode.calm_at = times[-min(2, len(times))] + policy.flap_calm
+        # One transition within the time of calm is calm: the one before the last must have grown that old, and the
+        # flapping itself.
+        episode.calm_at = max(event.received_at, times[-min(2, len(times))]) + policy.flap_calm
         old_status, episode.status = episode.status, episode.derived()
         plan.history.append(
             HistoryRow(

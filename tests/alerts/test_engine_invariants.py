@@ -378,6 +378,16 @@ STORY = [("batch", [("raise", CORE, 0, 5, 0)]), ("batch", [("raise", EAST, 0, 5,
         ("batch", [("raise", CORE, 0, 3, 0), ("raise", CORE, 0, 3, 0), ("clear", CORE, 0, 0, 0)]),
     ],
 )
+@example(  # it expires as it would be calm: nobody is told that it calmed down
+    edges={0, 1},
+    steps=[
+        ("flap", CORE, 5, 7),
+        ("wait", 119),
+        ("wait", 125),
+        ("wait", 310),
+        ("batch", [("raise", EAST, 0, 3, 0)]),
+    ],
+)
 @settings(SETTINGS, max_examples=EXAMPLES)
 def test_the_engine_does_what_the_model_does(world, part, edges, steps):
     """I1 to I10, with one writer: conditions, statuses, counts, reasons to be quiet and what is told."""
