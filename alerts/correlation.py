@@ -114,6 +114,10 @@ def apply(cur: Cursor, plan: Plan, s: Surroundings, now: datetime, *, exclusive:
         own = {e.id for e in plan.episodes() if e.opener is not None}
         reached = reach(cur, settled.died_or_returned, s, now, settled.passed, own)
         reached.write(cur)
+        hidden = reached.suppressed()
+        for row in history:  # an outage of the same batch hides what is told of it, too
+            if row.news is News.UPDATE and row.alert_id in hidden:
+                row.news = News.NONE
         history = history + reached.history
     return history
 

@@ -191,6 +191,10 @@ class Changes:
     def alert(self, s: Standing, rule: int | None) -> None:
         self._alerts[s.alert_id] = (s.alert_id, s.quiet, str(s.status), s.announced, s.outage, s.root, rule)
 
+    def suppressed(self) -> set[UUID]:
+        """Alerts that are quiet after this pass, of those it changed."""
+        return {alert_id for alert_id, row in self._alerts.items() if row[1] & SUPPRESSED_BITS}
+
     def say(
         self, s: Standing, action: Action, old_status: str, news: News, changes: dict[str, list[Any]], notes: str = ""
     ) -> None:

@@ -388,6 +388,14 @@ STORY = [("batch", [("raise", CORE, 0, 5, 0)]), ("batch", [("raise", EAST, 0, 5,
         ("batch", [("raise", EAST, 0, 3, 0)]),
     ],
 )
+@example(  # worse, and hidden by an outage of the same batch
+    edges={0, 4},
+    steps=[
+        ("batch", [("raise", WEST, 0, 3, 0)]),
+        ("wait", 31),
+        ("batch", [("raise", CORE, 0, 3, 0), ("raise", WEST, 0, 4, 0)]),
+    ],
+)
 @settings(SETTINGS, max_examples=EXAMPLES)
 def test_the_engine_does_what_the_model_does(world, part, edges, steps):
     """I1 to I10, with one writer: conditions, statuses, counts, reasons to be quiet and what is told."""
