@@ -19,8 +19,11 @@ from django.utils import timezone
 from alerts.choices import PRIORITY_MATRIX, Category, Level, Outcome, Priority, Severity
 from connectors.mapping_checks import check_row, check_title, is_alert_pattern, is_field
 from connectors.normalisation import DEFAULT_IDENTITY, FORMER_MAX, IDENTITY_FIELDS, in_order, wrong_fields
+from connectors.polling_models import Credential, EncryptedJSONField, PollRun, Target
 from connectors.traps.identity import NETWORK_LISTS
 from opsconductor.crypto import EncryptedTextField
+
+__all__ = ["Credential", "PollRun", "Target"]  # beside what is defined here
 
 PREVIOUS_SECRET_LASTS = timedelta(hours=24)
 
@@ -62,7 +65,7 @@ class Connector(models.Model):
     """One configured source of events."""
 
     # Lists that join connectors leave these out: each is decrypted when it is read.
-    SECRETS = ("webhook_secret", "previous_webhook_secret")
+    SECRETS = ("webhook_secret", "previous_webhook_secret", "secrets")
 
     class Status(models.TextChoices):
         UNKNOWN = "unknown"
@@ -102,8 +105,16 @@ class Connector(models.Model):
     )
     previous_webhook_secret = EncryptedTextField(blank=True, default="", editable=False)
     previous_secret_until = models.DateTimeField(null=True, editable=False)
+    secrets = EncryptedJSONField(default=dict, blank=True, editable=False, help_text="Sensitive settings.")
+    # A poll claims its connector until then: two workers never poll it at once, and a dead one is not waited for.
+    lease_until = models.DateTimeField(null=True, editable=False)
+    lease = models.UUIDField(null=True, editable=False)
+    # Of a system that is asked as a whole; targets have their own.
+    health = models.JSONField(default=dict, editable=False)
+    memory = models.JSONField(default=dict, editable=False)
     alerts_received = models.BigIntegerField(default=0, editable=False)
     alerts_today = models.BigIntegerField(default=0, editable=False)
+    counted_on = models.DateField(null=True, editable=False, help_text="The local day alerts_today is of.")
     last_poll_at = models.DateTimeField(null=True, editable=False)
     last_success_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -129,6 +140,15 @@ class Connector(models.Model):
     def clean(self) -> None:
         if self.type == "snmp_trap":
             self.config = checked_trap_config(self.config or {})
+            return
+        from connectors.framework import settings
+        from connectors.framework.registry import manifests
+
+        if manifest := manifests().get(self.type):
+            self.config, self.secrets, wrong = settings.split(self.config or {}, manifest.config, self.secrets or {})
+            if wrong:
+                said = [f"{name}: {sentence}" if name else sentence for name, sentence in wrong.items()]
+                raise ValidationError({"config": said})
 
 
 # For `defer` where a row is read together with its connector.

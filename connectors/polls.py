@@ -66,6 +66,7 @@ class Poll:
 
     `device_key` and `device_ip` name the target; without an address the poll is of the whole source. `reconciles`: the
     alert types of which its silence means something. `error`: why it failed, or is partial; empty when it is complete.
+    `says_state`: whether a failure is told as source_offline; off where the findings say how the source is.
     """
 
     connector: ConnectorRow
@@ -76,6 +77,7 @@ class Poll:
     device_name: str = ""
     reconciles: Collection[str] = frozenset()
     error: str = ""
+    says_state: bool = True
 
     @property
     def is_complete(self) -> bool:
@@ -112,9 +114,8 @@ def store_poll(
     now: Callable[[], datetime],
 ) -> Stored:
     """Commit what a poll found. Raises psycopg.Error when it cannot be stored: the next poll says it again."""
-    own = _source_state(poll, now())
     stored = Stored()
-    items = [*poll.items, own]
+    items = [*poll.items, _source_state(poll, now())] if poll.says_state else list(poll.items)
     for start in range(0, len(items), BATCH):
         for part, _ in parts(items[start : start + BATCH], None):
             fixed = [(item.outcome, item.reason) for item in part]

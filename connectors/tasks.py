@@ -11,3 +11,37 @@ from connectors import replay_runs
 def replay(run_id: int) -> None:
     """A replay that was asked for on its page. Its row tells the rest."""
     replay_runs.execute(run_id)
+
+
+@shared_task
+def poll(connector_id: int, spread: bool = False) -> str:
+    """One poll of a connector. As beat asks for it, it comes a little later, so that not all fire together."""
+    from connectors.framework import polling, schedule
+    from connectors.framework.registry import UnknownType
+    from connectors.framework.runner import Busy
+
+    if not spread:
+        interval = schedule.interval_of(connector_id)
+        wait = schedule.delay(connector_id, interval)
+        poll.apply_async((connector_id, True), countdown=wait, expires=wait + (interval or 60))
+        return "later"
+    try:
+        result = polling.poll(connector_id)
+    except Busy:
+        return "busy"
+    except UnknownType as error:
+        return str(error)
+    return f"{dict(result.outcomes)} {result.error}".strip()
+
+
+@shared_task
+def poll_now(connector_id: int, addresses: list[str] | None = None, trigger: str = "manual") -> str:
+    """One poll at once, as somebody asked for it on a page or by the API."""
+    from connectors.framework import polling
+    from connectors.framework.runner import Busy
+
+    try:
+        result = polling.poll(connector_id, trigger=trigger, only=addresses)
+    except Busy:
+        return "busy"
+    return f"{dict(result.outcomes)} {result.error}".strip()

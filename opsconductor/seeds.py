@@ -19,6 +19,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from alerts.choices import Severity
 from connectors import partitions
+from connectors.framework.registry import manifests
 from connectors.models import CategoryMapping, Connector, OIDMapping, SeverityMapping, SnmpCredential
 from dependencies import shipped
 from opsconductor import db
@@ -115,6 +116,18 @@ def _connectors() -> None:
         Connector.objects.get_or_create(
             slug="opsconductor", defaults={"name": "OpsConductor itself", "type": "self", "enabled": True}
         )
+    # One of each kind that polls, switched off: an engineer finds it, fills it in and switches it on.
+    for manifest in manifests().values():
+        if _first_time([f"connector:{manifest.slug}"]):
+            Connector.objects.get_or_create(
+                slug=manifest.slug,
+                defaults={
+                    "name": manifest.name,
+                    "type": manifest.slug,
+                    "enabled": False,
+                    "identity_scope": manifest.identity_scope,
+                },
+            )
 
 
 def _credentials() -> None:
