@@ -81,7 +81,10 @@ class AlertTypeSettingAdmin(EnabledAdmin):
         (None, {"fields": ["alert_type", "connector_type", "enabled"]}),
         (
             "Episodes",
-            {"fields": ["reopen_window_seconds", "ttl_minutes"], "description": "Empty: as the system settings say."},
+            {
+                "fields": ["reopen_window_seconds", "ttl_minutes", "verify"],
+                "description": "Empty: as the system settings say.",
+            },
         ),
         (
             "When it is told",

@@ -80,6 +80,8 @@ def settle(cur: Cursor, plan: Plan, s: Surroundings, now: datetime, *, exclusive
         e.outage = bool(s.rules) and bool(s.rules.outages(e.opener.alert_type))  # type: ignore[union-attr]
     above = _explain_own(cur, opened, touched, s)
     storms = _Storms(cur, opened, s, now)
+    if s.policy.by_type is not None:
+        changes.verify |= _to_verify(opened, s)
     for e in opened:
         reasons = _reasons(e, s, now, above, storms)
         kept[e.id] = suppressions.bits(reasons)
@@ -99,6 +101,16 @@ def settle(cur: Cursor, plan: Plan, s: Surroundings, now: datetime, *, exclusive
     _tell(plan, touched, kept)
     passed = _passed(touched, s)
     return Settled(changes, _died_or_returned(cur, touched, passed, s, exclusive), passed)
+
+
+def _to_verify(opened: Sequence[Episode], s: Surroundings) -> set[str]:
+    """Devices of new alerts whose type wants to be verified by a poll."""
+    return {
+        event.device_ip
+        for e in opened
+        if e.is_raised and (event := e.opener) is not None and event.device_ip is not None
+        if s.policy.of(event.source_system, event.alert_type).verify
+    }
 
 
 def apply(cur: Cursor, plan: Plan, s: Surroundings, now: datetime, *, exclusive: bool) -> list[HistoryRow]:

@@ -391,6 +391,11 @@ class AlertTypeSetting(models.Model):
     ttl_minutes = models.PositiveIntegerField(
         null=True, blank=True, help_text="Stateless: expires after so long. Empty: as the mapping says."
     )
+    verify = models.BooleanField(
+        "verify by a poll",
+        default=False,
+        help_text="A new alert asks the connectors that poll its device to do so at once.",
+    )
     runbook_url = models.URLField(max_length=500, blank=True, default="")
     notes = models.TextField(blank=True, default="")
     enabled = models.BooleanField(default=True)

@@ -32,6 +32,8 @@ class Policy:
     storm_window: timedelta = timedelta(seconds=60)
     absent_snapshots: int = 2
     poll_overrules_trap: bool = True
+    # A new alert asks for a poll of its device at once.
+    verify: bool = False
     by_type: ByType | None = field(default=None, compare=False, repr=False)
 
     def of(self, connector_type: str, alert_type: str) -> Policy:
@@ -110,6 +112,7 @@ _COLUMNS = (
     ("flap_calm", "flap_calm_minutes", "minutes"),
     ("storm_alerts", "storm_alerts", ""),
     ("storm_window", "storm_seconds", "seconds"),
+    ("verify", "verify", ""),
 )
 
 DEFAULT = Policy()

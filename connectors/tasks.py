@@ -45,3 +45,16 @@ def poll_now(connector_id: int, addresses: list[str] | None = None, trigger: str
     except Busy:
         return "busy"
     return f"{dict(result.outcomes)} {result.error}".strip()
+
+
+@shared_task
+def verify() -> int:
+    """Polls of the devices the engine asked to be looked at; how many connectors were asked."""
+    from connectors.framework import verify as requests
+    from opsconductor import db
+
+    with db.connect(application="verify") as conn:
+        wanted = requests.take(conn)
+    for connector_id, addresses in wanted.items():
+        poll_now.delay(connector_id, addresses, "verify")
+    return len(wanted)

@@ -216,9 +216,11 @@ def _values() -> None:
 def _schedules() -> None:
     """Periodic work; its times are edited in the admin, so only what is missing is made."""
     every_10_s, _ = IntervalSchedule.objects.get_or_create(every=10, period=IntervalSchedule.SECONDS)
+    every_5_s, _ = IntervalSchedule.objects.get_or_create(every=5, period=IntervalSchedule.SECONDS)
     hourly, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.HOURS)
     for name, task, schedule, expires in (
         ("Sign of life of beat and worker", "opsconductor.tasks.sign_of_life", every_10_s, 10),
+        ("Poll what the engine wants verified", "connectors.tasks.verify", every_5_s, 5),
         ("Make journal days ahead", "opsconductor.tasks.make_partitions", hourly, 3600),
     ):
         PeriodicTask.objects.get_or_create(
