@@ -21,6 +21,6 @@ def array(values: Sequence[Any]) -> str:
     )
 
 
-def text_array(values: Sequence[str]) -> str:
-    """Of any text. What PostgreSQL cannot hold (NUL) is refused where it is sent, as everywhere."""
-    return "{" + ",".join([f'"{v.translate(_ESCAPES)}"' for v in values]) + "}"
+def text_array(values: Sequence[str | None]) -> str:
+    """Of any text, or None. What PostgreSQL cannot hold (NUL) is refused where it is sent, as everywhere."""
+    return "{" + ",".join(["NULL" if v is None else f'"{v.translate(_ESCAPES)}"' for v in values]) + "}"

@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from connectors.framework.manifest import Manifest
@@ -62,6 +63,12 @@ class Finding:
         return self.alert_type, self.component
 
 
+@lru_cache(maxsize=200_000)
+def well(alert_type: str, component: str = "") -> Finding:
+    """That something is as it should be: said by every poll of nearly everything, so one value for all. Not changed."""
+    return Finding(alert_type, component, False)
+
+
 @dataclass(slots=True)
 class Observation:
     """What one poll of one target saw.
@@ -83,6 +90,11 @@ class BaseConnector(ABC):  # noqa: B024, its two kinds say what is asked
     def __init__(self, manifest: Manifest, settings: Mapping[str, Any]) -> None:
         self.manifest = manifest
         self.settings = settings
+        said = settings.get("thresholds") or {}
+        self._limits = {
+            key: float(said[key]) if said.get(key) is not None else limit.default
+            for key, limit in manifest.limits.items()
+        }
 
     def setting(self, name: str, target: Target | None = None) -> Any:
         """Of the target where it says something, else of the connector, else the default of its schema."""
@@ -93,11 +105,10 @@ class BaseConnector(ABC):  # noqa: B024, its two kinds say what is asked
         return schema.get("default")
 
     def limit(self, key: str, target: Target | None = None) -> float:
-        for said in (target.settings if target else {}, self.settings):
-            value = (said.get("thresholds") or {}).get(key)
-            if value is not None:
-                return float(value)
-        return self.manifest.limits[key].default
+        own = target.settings.get("thresholds") if target is not None else None
+        if own and own.get(key) is not None:
+            return float(own[key])
+        return self._limits[key]
 
     async def open(self) -> None:  # noqa: B027, most have nothing to open
         """Before the first target: a session that all of them share."""

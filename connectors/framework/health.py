@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from connectors.framework.base import Finding
+from connectors.framework.base import Finding, well
 from connectors.framework.errors import PollOutcome
 
 WRONG_ANSWERS = 3
@@ -81,7 +81,7 @@ def judge(
     found: list[Finding] = []
 
     def says(alert_type: str, is_raised: bool, title: str = "", where: str = component) -> None:
-        found.append(Finding(alert_type, where, is_raised, title, sentence if is_raised else ""))
+        found.append(Finding(alert_type, where, True, title, sentence) if is_raised else well(alert_type, where))
 
     if outcome in ANSWERED:
         says(offline_type, False, where="" if offline_type == "device_offline" else component)

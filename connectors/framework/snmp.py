@@ -63,10 +63,11 @@ class Agent:
 
     def __init__(self, session: SnmpSession, name: str, retries: int, version: str) -> None:
         self._session, self._name, self._retries = session, name, retries
-        self._one_by_one = version == "v1"
+        self._one_by_one, self._greets = version == "v1", version == "v3"
 
     async def __aenter__(self) -> Agent:
-        await self._tried(self._session.refresh)
+        if self._greets:
+            await self._tried(self._session.refresh)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -75,6 +76,8 @@ class Agent:
     async def get(self, oids: Iterable[str]) -> dict[str, Value]:
         """What there is of these; an OID the agent does not have is not in the answer."""
         wanted = list(dict.fromkeys(oids))
+        if len(wanted) <= AT_ONCE:
+            return await self._get(wanted)
         found: dict[str, Value] = {}
         for start in range(0, len(wanted), AT_ONCE):
             found |= await self._get(wanted[start : start + AT_ONCE])
@@ -82,8 +85,7 @@ class Agent:
 
     async def _get(self, oids: list[str]) -> dict[str, Value]:
         try:
-            answer = await self._tried(lambda: self._session.get_many(oids))
-            found: dict[str, Value] = {oid: value for oid, value in answer.items() if value is not None}
+            found: dict[str, Value] = await self._tried(lambda: self._session.get_many(oids))
         except ApiError:  # too big, or a quirk: half of it, down to one
             if len(oids) == 1:
                 raise

@@ -22,8 +22,8 @@ from opsconductor.exceptions import WrongKeys
 log = logging.getLogger(__name__)
 
 _READ = """
-SELECT t.id, host(t.ip), t.name, t.port, t.config, t.secrets, t.memory, t.raised, t.health, t.not_before,
-       t.credential_id, t.last_success_at
+SELECT t.id, host(t.ip), t.name, t.port, NULLIF(t.config::text, '{}'), t.secrets, NULLIF(t.memory::text, '{}'),
+       NULLIF(t.raised::text, '[]'), NULLIF(t.health::text, '{}'), t.not_before, t.credential_id
 FROM connectors_target AS t WHERE t.connector_id = %s AND t.enabled ORDER BY t.id"""
 _CREDENTIALS = "SELECT id, name, values FROM connectors_credential WHERE id = ANY(%s)"
 _USED = "UPDATE connectors_credential SET used_at = %s WHERE id = ANY(%s)"
@@ -92,7 +92,7 @@ def _credentials(conn: psycopg.Connection[Any], ids: Collection[int], now: datet
 
 
 def _row(record: Sequence[Any], credentials: dict[int, dict[str, Any] | str]) -> Row:
-    pk, ip, name, port, config, token, memory, raised, health, not_before, credential, _ = record
+    pk, ip, name, port, config, token, memory, raised, health, not_before, credential = record
     settings: dict[str, Any] = {}
     error = ""
     if credential is not None:
@@ -101,15 +101,17 @@ def _row(record: Sequence[Any], credentials: dict[int, dict[str, Any] | str]) ->
             error = shared
         else:
             settings |= shared
-    settings |= config or {}
+    if config:
+        settings |= orjson.loads(config)
     if token:
         try:
             settings |= orjson.loads(decrypt(token))
         except WrongKeys:
             error = f"The secrets of {name or ip} cannot be read with the present encryption keys."
-    texts = {(r[0], r[1]): (r[2], r[3]) for r in raised or []}
-    target = Target(pk, canonical_ip(ip), name or ip, port, settings, memory or {}, frozenset(texts))
-    return Row(target, Health.of(health or {}), texts, not_before, error)
+    texts = {(r[0], r[1]): (r[2], r[3]) for r in orjson.loads(raised)} if raised else {}
+    known = orjson.loads(memory) if memory else {}
+    target = Target(pk, ip, name or ip, port, settings, known, frozenset(texts))
+    return Row(target, Health.of(orjson.loads(health) if health else {}), texts, not_before, error)
 
 
 def write(conn: psycopg.Connection[Any], rows: Iterable[Written]) -> None:
@@ -135,14 +137,12 @@ def write(conn: psycopg.Connection[Any], rows: Iterable[Written]) -> None:
     )
     if not columns:
         return
-    texts = {1, 2, 3, 4, 5}
-    conn.execute(
-        _WRITE,
-        [pgtext.text_array(c) if n in texts else pgtext.array(c) for n, c in enumerate(columns[:6])]
-        + [list(columns[6]), *map(pgtext.array, columns[7:])],
-    )
+    texts = range(1, 7)
+    conn.execute(_WRITE, [(pgtext.text_array if n in texts else pgtext.array)(c) for n, c in enumerate(columns)])
 
 
 def _json(value: Any) -> str:
+    if not value:
+        return "[]" if isinstance(value, list) else "{}"
     text: str = orjson.dumps(value, default=str).decode()
-    return text.replace("\\u0000", "")
+    return text.replace("\\u0000", "") if "\\u0000" in text else text

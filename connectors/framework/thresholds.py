@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from connectors.framework.base import BaseConnector, Finding, Target
+from connectors.framework.base import BaseConnector, Finding, Target, well
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +38,23 @@ class Measure:
             return []
         found: list[Finding] = []
         passed = False
+        limits = connector.manifest.limits
         for level in self.levels:
             limit = connector.limit(level.threshold, target)
-            known = connector.manifest.limits[level.threshold]
-            was = (level.alert_type, component) in target.raised
-            back = known.hysteresis if was else 0.0
-            beyond = value > limit - back if self.above else value < limit + back
-            raised = beyond and not passed
-            passed = passed or beyond
+            back = limits[level.threshold].hysteresis if (level.alert_type, component) in target.raised else 0.0
+            if passed or not (value > limit - back if self.above else value < limit + back):
+                found.append(well(level.alert_type, component))
+                continue
+            passed = True
+            sentence = f"{of} {self._sentence(value)}" if of else self._sentence(value)
             found.append(
                 Finding(
                     level.alert_type,
                     component,
-                    raised,
-                    f"{of}{' ' if of else ''}{self._sentence(value)}".strip() if raised else "",
-                    f"Limit {self._number(limit)}{self._unit}" if raised else "",
-                    {"value": value, "limit": limit} if raised else {},
+                    True,
+                    sentence.strip(),
+                    f"Limit {self._number(limit)}{self._unit}",
+                    {"value": value, "limit": limit},
                 )
             )
         return found
@@ -71,7 +72,7 @@ class Measure:
 
 def state(alert_type: str, is_wrong: bool, component: str = "", title: str = "", message: str = "") -> Finding:
     """A finding of something that is either well or not."""
-    return Finding(alert_type, component, is_wrong, title if is_wrong else "", message if is_wrong else "")
+    return Finding(alert_type, component, True, title, message) if is_wrong else well(alert_type, component)
 
 
 def raised(findings: Iterable[Finding]) -> frozenset[tuple[str, str]]:
@@ -87,4 +88,4 @@ def held(finding: Finding, counts: dict[str, int], polls: int, before: Collectio
     counts[key] = min(counts.get(key, 0) + 1, polls)
     if counts[key] >= polls or finding.key in before:
         return finding
-    return Finding(finding.alert_type, finding.component, False)
+    return well(finding.alert_type, finding.component)
