@@ -121,6 +121,7 @@ class Connector(models.Model):
 
     class Meta:
         ordering = ["name"]
+        permissions = [("poll_connector", "Can test and poll connectors")]
 
     def __str__(self) -> str:
         return self.name

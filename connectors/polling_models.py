@@ -124,6 +124,16 @@ class Target(models.Model):
     def __str__(self) -> str:
         return self.name or str(self.ip)
 
+    @property
+    def readings(self) -> list[tuple[str, str]]:
+        """The last values that are one word each, for a list."""
+        found = []
+        for name, value in (self.values or {}).items():
+            if name in ("name", "description", "sysObjectID", "uptime_s") or isinstance(value, dict | list):
+                continue
+            found.append((name.replace("_pct", " %").replace("_", " "), str(value)[:40]))
+        return found[:8]
+
     def clean(self) -> None:
         """Settings fit the schema of the connector's type; the address has its one spelling."""
         from connectors.framework import settings
@@ -170,3 +180,8 @@ class PollRun(models.Model):
 
     def __str__(self) -> str:
         return f"poll of {self.connector_id} at {self.started_at:%F %T}"
+
+    @property
+    def seconds(self) -> str:
+        """How long it took; empty while it runs."""
+        return f"{(self.ended_at - self.started_at).total_seconds():.1f}" if self.ended_at else ""

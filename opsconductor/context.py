@@ -20,7 +20,7 @@ PLACES = (
     ("Alerts", "alerts:board", "alerts.view_alert"),
     ("Dependencies", "dependencies:overview", "dependencies.view_dependency"),
     ("Maintenance", "maintenance:overview", "alerts.view_maintenancewindow"),
-    ("Connectors", "admin:connectors_connector_changelist", "connectors.view_connector"),
+    ("Connectors", "connectors:overview", "connectors.view_connector"),
     ("Mappings", "mappings:overview", "connectors.view_oidmapping"),
     ("Unmapped", "mappings:unmapped", "connectors.view_oidmapping"),
     ("Traps", "traps:why", "connectors.view_rawevent"),

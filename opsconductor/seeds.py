@@ -36,12 +36,16 @@ OURS = ("alerts", "connectors", "dependencies", "notifications", "opsconductor")
 VIEWED_BY_ALL = ("alerts", "dependencies")
 # Group -> permission codenames beside viewing; admin gets everything of our apps.
 ROLES: dict[str, tuple[str, ...]] = {
-    "viewer": (),
+    "viewer": ("view_connector", "view_target", "view_pollrun"),
     "operator": (
         "act_on_alert",
         "add_maintenancewindow",
         "change_maintenancewindow",
         "delete_maintenancewindow",
+        "view_connector",
+        "view_target",
+        "view_pollrun",
+        "poll_connector",
     ),
     "service": ("add_rawevent",),  # send events
     "admin": (),

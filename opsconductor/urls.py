@@ -26,6 +26,7 @@ urlpatterns = [
     path("", include("alerts.urls")),
     path("maintenance/", include("alerts.window_urls")),
     path("dependencies/", include("dependencies.urls")),
+    path("connectors/", include("connectors.connector_urls")),
     path("mappings/", include("connectors.urls")),
     path("traps/", include("connectors.trap_urls")),
     path("system/", include("connectors.system_urls")),

@@ -80,3 +80,34 @@ def delay(connector_id: int, interval: float | None) -> float:
     """Seconds a poll waits after its time has come: always the same for one connector."""
     most = min((interval or 60.0) * SPREAD, SPREAD_SECONDS)
     return crc32(f"poll {connector_id}".encode()) % 1000 / 1000 * most
+
+
+def told(connector_id: int) -> tuple[int | None, str]:
+    """The interval in seconds, or the crontab in words."""
+    task = (
+        PeriodicTask.objects.select_related("interval", "crontab")
+        .filter(task=TASK, args=json.dumps([connector_id]))
+        .first()
+    )
+    if task is None:
+        return None, ""
+    if task.interval is None:
+        return None, str(task.crontab or task.schedule)
+    return round(timedelta(**{task.interval.period: task.interval.every}).total_seconds()), ""
+
+
+def intervals() -> dict[int, str]:
+    """How often each connector is polled, in words."""
+    found: dict[int, str] = {}
+    for task in PeriodicTask.objects.select_related("interval", "crontab").filter(task=TASK):
+        try:
+            connector_id = int(json.loads(task.args)[0])
+        except (ValueError, TypeError, IndexError):
+            continue
+        if task.interval is None:
+            found[connector_id] = f"at {task.crontab}" if task.crontab else ""
+            continue
+        seconds = timedelta(**{task.interval.period: task.interval.every}).total_seconds()
+        whole = int(seconds)
+        found[connector_id] = f"every {whole} s" if whole < 120 or whole % 60 else f"every {whole // 60} min"
+    return found
