@@ -7,6 +7,7 @@ import uuid
 from http import HTTPStatus
 from typing import Any
 
+import psycopg
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, ValidationError
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, JsonResponse
@@ -90,6 +91,8 @@ def _of(error: Exception, headers: dict[str, str], context: dict[str, Any]) -> d
             if wait := getattr(error, "wait", None):
                 headers["Retry-After"] = f"{wait:.0f}"
             return problem(error.status_code, str(error.detail))
+        case OperationalError() if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
+            return problem(503, "This took longer than an answer may take. Ask for less: a shorter time, more filters.")
         case OperationalError() | InterfaceError():
             log.warning("The database did not serve %s: %s", _path(context), error)
             headers["Retry-After"] = "5"

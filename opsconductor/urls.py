@@ -8,6 +8,8 @@ from django.views.generic import RedirectView
 from alerts.api import AlertViewSet
 from alerts.api_windows import MaintenanceWindowViewSet
 from connectors.api import MappingViewSet, OIDMappingViewSet
+from connectors.api_connectors import ConnectorViewSet
+from connectors.api_journal import RawEventViewSet
 from dependencies.api import DependencyViewSet, DeviceViewSet
 from opsconductor import health
 from opsconductor.api_docs import SchemaView, docs
@@ -15,11 +17,13 @@ from opsconductor.router import Router, not_found
 
 router = Router()
 router.register("alerts", AlertViewSet)
+router.register("connectors", ConnectorViewSet)
 router.register("devices", DeviceViewSet)
 router.register("dependencies", DependencyViewSet)
 router.register("maintenance-windows", MaintenanceWindowViewSet)
 router.register("mappings", MappingViewSet, basename="mapping")
 router.register("oid-mappings", OIDMappingViewSet)
+router.register("raw-events", RawEventViewSet)
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/alerts/")),

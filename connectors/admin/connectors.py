@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -20,13 +20,12 @@ from django.utils.html import format_html
 from alerts import actions
 from alerts.choices import Condition
 from alerts.models import Alert
+from connectors.connector_rows import SECRET_MAX, SECRET_MIN, checked_secret, known_types
 from connectors.models import Connector
 from connectors.webhook_api import PATH
 from connectors.webhooks import readers
 from opsconductor.forms import SecretField
 from opsconductor.modeladmin import EnabledAdmin
-
-SECRET_MIN = 16
 
 # What other processes find out.
 HEALTH: list[Any] = [
@@ -40,11 +39,6 @@ HEALTH: list[Any] = [
 ]
 
 
-def known_types() -> list[tuple[str, str]]:
-    """Types an engineer may make connectors of, and what they are called."""
-    return [("snmp_trap", "SNMP traps"), ("api", "Events API"), *((t, r.LABEL) for t, r in readers().items())]
-
-
 class ConnectorForm(forms.ModelForm):
     """The secret goes in under a name of its own: the column's would be read to be shown, and written when it is not
     changed."""
@@ -52,7 +46,7 @@ class ConnectorForm(forms.ModelForm):
     typed_secret = SecretField(
         is_set=True,
         label="another secret",
-        max_length=200,
+        max_length=SECRET_MAX,
         help_text=f"At least {SECRET_MIN} characters, where the sender chooses it; else let one be made. "
         "The one before is accepted for 24 hours more.",
     )
@@ -70,11 +64,7 @@ class ConnectorForm(forms.ModelForm):
 
     def clean_typed_secret(self) -> str:
         typed = str(self.cleaned_data["typed_secret"])
-        if typed and len(typed) < SECRET_MIN:
-            raise ValidationError(f"At least {SECRET_MIN} characters.")
-        if not typed.isascii():
-            raise ValidationError("Letters, digits and signs of ASCII only: it travels in a header.")
-        return typed
+        return checked_secret(typed) if typed else ""
 
 
 @admin.register(Connector)
