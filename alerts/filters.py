@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, time
 from typing import Any
@@ -17,27 +17,21 @@ from uuid import UUID
 import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db import models
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 from drf_spectacular.utils import extend_schema_field
 
-from alerts import quiet
-from alerts.choices import OPEN_STATUSES, Category, Condition, Priority, Severity, Status
+from alerts import quiet, search, searchterms
 from alerts.models import Alert, Suppression
+from alerts.searchterms import CATEGORY_WORDS, PRIORITY_WORDS, SEVERITY_WORDS, STATUS_WORDS
 from dependencies.addresses import canonical_ip
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # None of these is ever null, which pages by position rely on.
 ORDERINGS = ("occurred_at", "last_occurrence_at", "severity", "priority", "device_name", "occurrence_count")
-SEARCHED = ("title", "message", "device_name", "device_ip", "alert_type", "component")
-MAX_SEARCH_WORDS = 10
+MAX_SUGGESTED_FROM = 1_000  # names that are compared with a misspelt one
 
-STATUS_WORDS = {s.value: s.value for s in Status}
-SEVERITY_WORDS = {s.label: s.value for s in reversed(Severity)}
-CATEGORY_WORDS = {c.value: c.value for c in Category}
 YES_OR_NO = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False}
-PRIORITY_WORDS = {p.label.lower(): p.value for p in Priority}
 
 
 # --- form fields: text of a URL -> value ---
@@ -143,8 +137,23 @@ class TimeField(forms.CharField):
             ) from None
 
 
+class SearchField(forms.CharField):
+    """The terms of a search; what they mean is worked out by the form, which knows who asks."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=search.MAX_CHARACTERS, **kwargs)
+
+    def clean(self, value: Any) -> Any:
+        try:
+            return search.parse(super().clean(value))
+        except search.SearchError as error:
+            raise ValidationError(str(error)) from None
+
+
 def unknown(word: str, noun: str, allowed: Iterable[str], more: str = "") -> ValidationError:
-    return ValidationError(f"“{word}” is not a known {noun}. Allowed: {', '.join(allowed)}{more}.")
+    names = list(allowed)
+    meant = search.did_you_mean(word, names)
+    return ValidationError(f"“{word[:60]}” is not a known {noun}.{meant} Allowed: {', '.join(names)}{more}.")
 
 
 # --- filters: value -> SQL ---
@@ -162,21 +171,14 @@ class Words(django_filters.Filter):
 
 class StatusFilter(Words):
     def narrow(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
-        # What is open is said twice: by the condition PostgreSQL knows that a partial index holds all of it.
-        if set(value) <= set(OPEN_STATUSES):
-            qs = qs.filter(condition=Condition.RAISED)
-        return qs if set(value) == set(OPEN_STATUSES) else qs.filter(status__in=value)
+        return qs.filter(searchterms.status_is(value))
 
 
 class DeviceIPFilter(Words):
     field_class = NetworksField
 
     def narrow(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
-        networks = [v for v in value if not isinstance(v, str)]
-        wanted = Q(device_ip__in=[v for v in value if isinstance(v, str)])
-        for network in networks:
-            wanted |= Q(WithinNetwork(models.F("device_ip"), str(network)))
-        return qs.filter(wanted)
+        return qs.filter(searchterms.address_in(map(str, value)))
 
 
 class ContainsFilter(Words):
@@ -211,17 +213,12 @@ class AssigneeFilter(Words):
 
 
 class SearchFilter(django_filters.Filter):
-    """Every word occurs in one of the searched columns."""
+    """The search language; the form has made a condition of it."""
 
-    field_class = forms.CharField
+    field_class = SearchField
 
     def filter(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
-        for word in (value or "").split()[:MAX_SEARCH_WORDS]:
-            wanted = Q()
-            for column in SEARCHED:
-                wanted |= Q(**{f"{column}__icontains": word})
-            qs = qs.filter(wanted)
-        return qs
+        return qs.filter(value) if value else qs
 
 
 class TimeFilter(django_filters.Filter):
@@ -237,10 +234,7 @@ class StaleFilter(Words):
     """Open alerts whose connector is switched off or gone: nothing clears them any more (engine.md, case 79)."""
 
     def narrow(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
-        from connectors.models import Connector
-
-        listens = Exists(Connector.objects.filter(pk=OuterRef("connector_id"), enabled=True))
-        stale = Q(condition=Condition.RAISED) & ~Q(listens)
+        stale = searchterms.is_stale()
         return qs.filter(stale) if value[-1] else qs.exclude(stale)
 
 
@@ -269,20 +263,19 @@ def complete_ordering(words: Iterable[str]) -> tuple[str, ...]:
     return (*order, "-id" if "-occurred_at" in order else "id")
 
 
-class WithinNetwork(models.Lookup):
-    """`inet <<= cidr`; PostgreSQL turns it into a range of a plain index on the address."""
-
-    lookup_name = "within_network"
-
-    def get_prep_lookup(self) -> Any:
-        return self.rhs
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
-        left, params = self.process_lhs(compiler, connection)
-        return f"{left} <<= %s::inet", (*params, self.rhs)
-
-
 # --- the set ---
+
+
+def connector_ids(words: Sequence[str]) -> list[int]:
+    """By slug or id. Raises ValidationError that names the known ones."""
+    from connectors.models import Connector
+
+    ids = dict(Connector.objects.values_list("slug", "pk"))
+    known = {**{str(pk): pk for pk in ids.values()}, **ids}  # a slug of digits beats an id
+    for word in words:
+        if word not in known:
+            raise unknown(word, "connector", sorted(ids))
+    return [known[word] for word in words]
 
 
 class AlertFilterForm(forms.Form):
@@ -291,23 +284,24 @@ class AlertFilterForm(forms.Form):
     request: Any = None
 
     def clean_connector(self) -> list[int]:
-        from connectors.models import Connector
-
         words: list[str] = self.cleaned_data["connector"]
-        if not words:
-            return []
-        ids = dict(Connector.objects.values_list("slug", "pk"))
-        known = {**{str(pk): pk for pk in ids.values()}, **ids}  # a slug of digits beats an id
-        for word in words:
-            if word not in known:
-                raise unknown(word, "connector", sorted(ids))
-        return [known[word] for word in words]
+        return connector_ids(words) if words else []
 
     def clean_assignee(self) -> list[int | None]:
         """User ids; None stands for nobody."""
+        words: list[str] = self.cleaned_data["assignee"]
+        return self.assignees(words) if words else []
+
+    def clean_search(self) -> Q:
+        asked = searchterms.Asked(connector_ids, self.assignees)
+        try:
+            return searchterms.meaning(self.cleaned_data["search"], asked)
+        except search.SearchError as error:
+            raise ValidationError(str(error)) from None
+
+    def assignees(self, words: Sequence[str]) -> list[int | None]:
         from django.contrib.auth.models import User
 
-        words: list[str] = self.cleaned_data["assignee"]
         names = [w for w in words if w not in ("me", "none")]
         ids = dict(User.objects.filter(username__in=names).values_list("username", "pk")) if names else {}
         result: list[int | None] = []
@@ -322,7 +316,9 @@ class AlertFilterForm(forms.Form):
             elif word in ids:
                 result.append(ids[word])
             else:
-                raise ValidationError(f"“{word}” is not a known assignee. Allowed: a user name, me, none.")
+                everybody = list(User.objects.values_list("username", flat=True)[:MAX_SUGGESTED_FROM])
+                meant = search.did_you_mean(word, [*everybody, "me", "none"])
+                raise ValidationError(f"“{word[:60]}” is not a known assignee.{meant} Allowed: a user name, me, none.")
         return result
 
     def clean(self) -> dict[str, Any] | None:
@@ -362,9 +358,11 @@ class AlertFilterSet(django_filters.FilterSet):
     tag = _documented("Alerts with one of these tags.", TagFilter(noun="tag"), "backbone")
     assignee = _documented("User names, me, or none.", AssigneeFilter(noun="assignee"), "me")
     search = _documented(
-        "Every word occurs in title, message, device name, address, alert type or component.",
-        SearchFilter(max_length=200),
-        "link down",
+        "Every word or “phrase” occurs in title, message, device name, address, alert type, component or tags. "
+        f"Fields narrow it: {', '.join(search.FIELDS)}, as in severity>=major site:north -category:video type:link_*; "
+        "a comma means or, a minus not.",
+        SearchFilter(),
+        'severity:critical -category:video "link down"',
     )
     root_only = _documented(
         "true leaves out what another alert explains.",

@@ -15,7 +15,7 @@ from django.db.models import Count, QuerySet
 from django.db.models.functions import Left
 from django.http import QueryDict
 
-from alerts import quiet
+from alerts import quiet, searchterms
 from alerts.choices import OPEN_STATUSES, SEVERITY_WORDS, Condition, Severity, Status
 from alerts.columns import SUBTITLE_CHARACTERS, Row
 from alerts.filters import AlertFilterSet
@@ -80,6 +80,8 @@ class BoardQuery:
     @property
     def effective(self) -> dict[str, str]:
         """With what the board takes for granted: only what is open and not suppressed, but for what a root explains."""
+        if "status" not in self.given and searchterms.says_status(self.given.get("search", "")):
+            return self.given
         return {"status": ",".join(OPEN_STATUSES if "root" in self.given else DEFAULT_STATUS), **self.given}
 
     @property
@@ -98,7 +100,8 @@ class BoardQuery:
 
     def key(self, user: User | AnonymousUser) -> tuple[Any, ...]:
         """Equal for boards that show the same alerts, so that the hub asks once for all of them."""
-        mine = user.pk if "me" in self.values("assignee") else None
+        by_me = "me" in self.values("assignee") or searchterms.says_me(self.given.get("search", ""))
+        mine = user.pk if by_me else None
         return (mine, *sorted((name, value) for name, value in self.effective.items() if name != "ordering"))
 
     def values(self, name: str) -> list[str]:

@@ -11,9 +11,11 @@ from django import forms
 from django.db.models import F, Q, QuerySet
 from drf_spectacular.utils import extend_schema_field
 
-from alerts.filters import MAX_SEARCH_WORDS, NetworksField, WithinNetwork, Words
+from alerts.filters import NetworksField, Words
+from alerts.searchterms import WithinNetwork
 from dependencies.models import Dependency, Device
 
+MAX_SEARCH_WORDS = 10
 YES_NO = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 TYPE_WORDS = {t.value: t.value for t in Dependency.Type}
 
