@@ -135,17 +135,24 @@ def _ids(content: dict[str, Any], name: str) -> set[UUID]:
 
 async def _identify(scope: Scope) -> Watcher | None:
     """By session, or by an API key in the Authorization header."""
-    user = scope["user"]
-    if user.is_authenticated:
-        session = scope["session"]
-        # AuthMiddleware hands out a lazy object; the hub's thread wants the user itself.
-        return Watcher(
-            await _user(user.pk), session_key=session.session_key, session_hash=session.get(HASH_SESSION_KEY, "")
-        )
+    watcher = await identify_session(scope)
+    if watcher is not None:
+        return watcher
     word, _, key = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
     if word.lower() != "api-key":
         return None
     return await _key_holder(key.strip(), (scope.get("client") or [None])[0])
+
+
+async def identify_session(scope: Scope) -> Watcher | None:
+    user = scope["user"]
+    if not user.is_authenticated:
+        return None
+    session = scope["session"]
+    # AuthMiddleware hands out a lazy object; the hub's thread wants the user itself.
+    return Watcher(
+        await _user(user.pk), session_key=session.session_key, session_hash=session.get(HASH_SESSION_KEY, "")
+    )
 
 
 @database_sync_to_async

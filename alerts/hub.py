@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -44,6 +44,12 @@ SILENT, NOT_ALLOWED = 4001, 4003
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Close = Callable[[int], Awaitable[None]]
+
+
+class Follower(Protocol):
+    """Hears that something changed, not what; walls read their numbers themselves."""
+
+    def changed(self) -> None: ...
 
 
 class Client:
@@ -213,6 +219,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.clients: set[Client] = set()
+        self.followers: set[Follower] = set()
         self._newcomers: dict[Client, int | None] = {}
         self._reader = Reader()
         self._task: asyncio.Task[None] | None = None
@@ -224,6 +231,17 @@ class Hub:
 
     def join(self, client: Client) -> None:
         self.clients.add(client)
+        self._begin()
+
+    def follow(self, follower: Follower) -> None:
+        self.followers.add(follower)
+        self._begin()
+
+    def unfollow(self, follower: Follower) -> None:
+        self.followers.discard(follower)
+        self._rest()
+
+    def _begin(self) -> None:
         if self._task is None or self._task.done():
             self._reader = Reader()  # whoever joins a resting hub starts from now
             self._task = asyncio.create_task(self._run(), name="hub")
@@ -231,7 +249,10 @@ class Hub:
     def leave(self, client: Client) -> None:
         self.clients.discard(client)
         self._newcomers.pop(client, None)
-        if not self.clients and self._task is not None:
+        self._rest()
+
+    def _rest(self) -> None:
+        if not self.clients and not self.followers and self._task is not None:
             self._task.cancel()
             self._task = None
 
@@ -326,6 +347,9 @@ class Hub:
         self._hand_out(look, clients)
 
     def _hand_out(self, look: Look, clients: Iterable[Client]) -> None:
+        if look.live.events:
+            for follower in self.followers:
+                follower.changed()
         for client in clients:
             rights = look.rights.get(client)
             if rights is not None:

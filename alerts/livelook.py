@@ -9,7 +9,7 @@ import time
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
 from django.contrib.auth.models import User
@@ -33,6 +33,7 @@ HISTORY_LIMIT = 2000  # rows a look reads; the rest is for the next one
 CATCH_UP_LIMIT = 300  # alerts; more than a page shows
 ABRIDGED_LIMIT = 20_000  # rows of history; a page that missed more is cheaper to load again
 JUST_NOW_SECONDS = 15.0  # between a page and its subscription; a report of that time is sent again
+K = TypeVar("K", bound=Hashable)
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
@@ -151,7 +152,7 @@ class Reader:
 
         look = Look(cursor, Catch({}, {}))
         if wanted or newcomers or check_rights:
-            look.rights = _rights(watchers)
+            look.rights = rights_of(watchers)
             self.rights_read_at = time.monotonic()
         _match(look, wanted, audiences, {newcomer.key for newcomer in newcomers.values()})
         if wanted:
@@ -244,7 +245,7 @@ def _actions(rows: Iterable[tuple[UUID, str]]) -> dict[UUID, set[str]]:
     return actions
 
 
-def _rights(watchers: Mapping[Client, Watcher]) -> dict[Client, Rights]:
+def rights_of(watchers: Mapping[K, Watcher]) -> dict[K, Rights]:
     """Who still may look and act: account, role, password, session and key as they are now; four queries for all."""
     users = {w.user.pk for w in watchers.values()}
     keys = {w.api_key_id for w in watchers.values() if w.api_key_id is not None}

@@ -18,6 +18,9 @@ from django_celery_beat.models import PeriodicTask
 from opsconductor.auth import clean_networks, clean_scopes
 from opsconductor.modeladmin import ConfigAdmin
 from opsconductor.models import ApiKey, SystemSettings
+from opsconductor.walladmin import WallLinkAdmin
+
+__all__ = ["ApiKeyAdmin", "ScheduleAdmin", "SystemSettingsAdmin", "WallLinkAdmin"]
 
 admin.site.site_header = "OpsConductor"
 admin.site.site_title = "OpsConductor"

@@ -13,6 +13,7 @@ django_application = get_asgi_application()
 
 # Importable only when Django is set up.
 from alerts.consumers import board_socket, no_such_socket, same_site, while_database_answers  # noqa: E402
+from alerts.wallsocket import wall_socket  # noqa: E402
 from connectors.events_api import events_api  # noqa: E402
 from connectors.webhook_api import webhook_api  # noqa: E402
 
@@ -22,7 +23,12 @@ HTTP: list[Any] = [
     re_path("^api/v1/webhooks/", webhook_api),  # type: ignore[arg-type]
     re_path("", django_application),  # type: ignore[arg-type]
 ]
-SOCKETS: list[Any] = [path("ws/alerts/", board_socket), re_path("", no_such_socket)]  # type: ignore[arg-type]
+SOCKETS: list[Any] = [
+    path("ws/alerts/", board_socket),  # type: ignore[arg-type]
+    path("ws/wall/", wall_socket),  # type: ignore[arg-type]
+    path("ws/wall/<slug:token>/", wall_socket),  # type: ignore[arg-type]
+    re_path("", no_such_socket),  # type: ignore[arg-type]
+]
 
 application = ProtocolTypeRouter(
     {

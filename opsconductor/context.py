@@ -23,6 +23,7 @@ PLACES = (
     ("Connectors", "connectors:overview", "connectors.view_connector"),
     ("Mappings", "mappings:overview", "connectors.view_oidmapping"),
     ("Unmapped", "mappings:unmapped", "connectors.view_oidmapping"),
+    ("Wall", "wall:wall", "alerts.view_alert"),
     ("Traps", "traps:why", "connectors.view_rawevent"),
     ("System", "system:overview", "alerts.view_alert"),
     ("Administration", "admin:index", ""),

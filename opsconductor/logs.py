@@ -8,8 +8,9 @@ import threading
 import time
 from typing import Any
 
-# Some senders of webhooks can show their secret only in the address.
-_TOKEN = re.compile(r"([?&]token=)[^&#\s\"']*")
+# Some senders of webhooks can show their secret only in the address; that of a wall link is its address.
+_TOKEN = re.compile(r"([?&]token=)[^&#\s\"']*|(/wall/)[^/?#\s\"']+")
+_SIGNS = ("token=", "/wall/")
 
 QUIET_SECONDS = 30.0
 KEPT = 1_000
@@ -17,7 +18,11 @@ KEPT = 1_000
 
 def masked(text: str) -> str:
     """Without the secrets in addresses."""
-    return _TOKEN.sub(r"\1***", text) if "token=" in text else text
+    return _TOKEN.sub(r"\1\2***", text) if _holds_one(text) else text
+
+
+def _holds_one(text: str) -> bool:
+    return any(sign in text for sign in _SIGNS)
 
 
 def mask_access_log() -> None:
@@ -39,7 +44,7 @@ class Masked(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        if "token=" in message:
+        if _holds_one(message):
             record.msg, record.args = masked(message), None
         return True
 

@@ -13,6 +13,18 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils import timezone
 
+from opsconductor.walllink import WallLink
+
+__all__ = [
+    "ApiKey",
+    "ConfigVersion",
+    "Heartbeat",
+    "KeyCheck",
+    "Seeded",
+    "SystemSettings",
+    "WallLink",
+]
+
 
 class ConfigVersion(models.Model):
     """One counter per kind of configuration, bumped by AFTER statement triggers on its tables.

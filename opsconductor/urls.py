@@ -28,6 +28,7 @@ router.register("raw-events", RawEventViewSet)
 urlpatterns = [
     path("", RedirectView.as_view(url="/alerts/")),
     path("", include("alerts.urls")),
+    path("wall/", include("alerts.wall_urls")),
     path("maintenance/", include("alerts.window_urls")),
     path("dependencies/", include("dependencies.urls")),
     path("connectors/", include("connectors.connector_urls")),

@@ -37,6 +37,7 @@ WRITTEN = (
     "notifications_dispatchercursor",
     "opsconductor_heartbeat",
     "opsconductor_apikey",
+    "opsconductor_walllink",
     "dependencies_device",
     "dependencies_dependency",
 )
