@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -14,15 +15,19 @@ from django.db.models import BooleanField, Case, Q, QuerySet, Value, When
 from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from connectors import tasks
 from connectors.api import VERBS, note
 from connectors.connector_rows import checked_secret, known_types
+from connectors.framework import polling, settings
+from connectors.framework.errors import PollError
+from connectors.framework.registry import manifests
 from connectors.models import Connector
 from connectors.webhooks import readers
-from opsconductor.api import refuse_unknown
+from opsconductor.api import StrictSerializer, refuse_unknown
 from opsconductor.permissions import Access
 
 HIDDEN = "webhook_secret"
@@ -30,6 +35,8 @@ HIDDEN = "webhook_secret"
 SENSITIVE = re.compile(r"secret|passw|passphrase|token|community|api_?key|private", re.IGNORECASE)
 FIXED = ("slug", "type")
 CHANGE_IT = Access("admin", "connectors.change_connector")
+POLL_IT = Access("act", "connectors.poll_connector")
+TEST_SECONDS = 30
 
 CONFIG: dict[str, Any] = {
     "type": "object",
@@ -87,11 +94,26 @@ class ConnectorSerializer(serializers.ModelSerializer[Connector]):
                 )
         kind = stored.type if stored is not None else attrs["type"]
         self.secret = ""
-        if "config" in attrs:
+        self.secrets: dict[str, Any] | None = None
+        manifest = manifests().get(kind)
+        if manifest is not None:
+            if "config" in attrs or stored is None:
+                known = stored.secrets if stored is not None else {}
+                plain, self.secrets, wrong = settings.split(attrs.get("config") or {}, manifest.config, known or {})
+                if wrong:
+                    raise ValidationError(
+                        {f"config.{name}" if name else "config": said for name, said in wrong.items()}
+                    )
+                attrs["config"] = plain
+            if stored is None:
+                attrs.setdefault("identity_scope", manifest.identity_scope)
+        elif "config" in attrs:
             attrs["config"], self.secret = _taken_apart(attrs["config"], kind, stored.config if stored else {})
         self.row = stored if stored is not None else Connector()
         for name, value in attrs.items():
             setattr(self.row, name, value)
+        if self.secrets is not None:
+            self.row.secrets = self.secrets
         try:
             self.row.full_clean(exclude=Connector.SECRETS)
         except ModelError as error:
@@ -104,8 +126,10 @@ class ConnectorSerializer(serializers.ModelSerializer[Connector]):
         names = {*self.validated_data}
         if self.secret:
             row.renew_secret(self.secret)
-            names |= {*Connector.SECRETS, "previous_secret_until"}
+            names |= {"webhook_secret", "previous_webhook_secret", "previous_secret_until"}
             row.is_secret_set = True  # type: ignore[attr-defined]
+        if self.secrets is not None:
+            names.add("secrets")
         if row._state.adding:
             row.save()
         elif names:
@@ -115,6 +139,10 @@ class ConnectorSerializer(serializers.ModelSerializer[Connector]):
 
     def to_representation(self, instance: Connector) -> dict[str, Any]:
         shown = super().to_representation(instance)
+        manifest = manifests().get(instance.type)
+        if manifest is not None:
+            shown["config"] = settings.shown(instance.config or {}, instance.secrets or {}, manifest.config)
+            return shown
         shown["config"] = redacted(instance.config or {})
         if instance.type in readers():
             shown["config"][HIDDEN] = None
@@ -158,6 +186,24 @@ def _taken_apart(given: dict[str, Any], kind: str, stored: Mapping[str, Any]) ->
     return config, secret
 
 
+class TargetChoice(StrictSerializer):
+    target = serializers.IPAddressField(required=False, help_text="Only this target; the first one, or all, otherwise.")
+
+
+class TestResult(serializers.Serializer[Any]):
+    ok = serializers.BooleanField()
+    detail = serializers.CharField()
+
+
+class PollAsked(serializers.Serializer[Any]):
+    detail = serializers.CharField()
+
+
+class Conflict(APIException):
+    status_code = 409
+    default_code = "conflict"
+
+
 class ConnectorFilterSet(django_filters.FilterSet):
     class Meta:
         model = Connector
@@ -179,7 +225,7 @@ class ConnectorFilterSet(django_filters.FilterSet):
 )
 class ConnectorViewSet(viewsets.ModelViewSet[Connector]):
     queryset = (
-        Connector.objects.defer(*Connector.SECRETS)
+        Connector.objects.defer("webhook_secret", "previous_webhook_secret")
         .annotate(
             is_secret_set=Case(
                 When(~Q(webhook_secret=""), then=Value(value=True)),
@@ -200,6 +246,8 @@ class ConnectorViewSet(viewsets.ModelViewSet[Connector]):
         },
         "enable": CHANGE_IT,
         "disable": CHANGE_IT,
+        "test": POLL_IT,
+        "poll": POLL_IT,
     }
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -239,6 +287,52 @@ class ConnectorViewSet(viewsets.ModelViewSet[Connector]):
     @action(detail=True, methods=["post"])
     def disable(self, request: Request, pk: str) -> Response:
         return self._switch(on=False)
+
+    @extend_schema(
+        summary="Try the connection",
+        description="One cheap real call with what is stored. A sentence says what answered, or why nothing did.",
+        request=TargetChoice,
+        responses=TestResult,
+    )
+    @action(detail=True, methods=["post"])
+    def test(self, request: Request, pk: str) -> Response:
+        connector, given = self.get_object(), TargetChoice(data=request.data)
+        given.is_valid(raise_exception=True)
+        if connector.type not in manifests():
+            raise ValidationError(
+                {"detail": f"A connector of type {connector.type} cannot be tried: it only receives."}
+            )
+
+        async def ask() -> str:
+            async with asyncio.timeout(TEST_SECONDS):
+                return await polling.try_out(connector, given.validated_data.get("target"))
+
+        try:
+            return Response({"ok": True, "detail": asyncio.run(ask())})
+        except PollError as error:
+            return Response({"ok": False, "detail": str(error)})
+        except TimeoutError:
+            return Response({"ok": False, "detail": f"No answer within {TEST_SECONDS} s."})
+
+    @extend_schema(
+        summary="Poll now",
+        description="A worker polls it at once; `last_poll_at`, `status` and the targets tell the rest. "
+        "409 when it is switched off, or does not poll.",
+        request=TargetChoice,
+        responses={202: PollAsked},
+    )
+    @action(detail=True, methods=["post"])
+    def poll(self, request: Request, pk: str) -> Response:
+        connector, given = self.get_object(), TargetChoice(data=request.data)
+        given.is_valid(raise_exception=True)
+        manifest = manifests().get(connector.type)
+        if manifest is None or not manifest.polls:
+            raise Conflict(f"A connector of type {connector.type} does not poll.")
+        if not connector.enabled:
+            raise Conflict(f"“{connector.slug}” is switched off.")
+        address = given.validated_data.get("target")
+        tasks.poll_now.delay(connector.pk, [address] if address else None)
+        return Response({"detail": "A worker was asked to poll it now."}, status=202)
 
     def _switch(self, *, on: bool) -> Response:
         connector = self.get_object()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.core.exceptions import ValidationError
 
+from connectors.framework.registry import manifests
 from connectors.webhooks import readers
 
 SECRET_MIN = 16
@@ -12,7 +13,12 @@ SECRET_MAX = 200
 
 def known_types() -> list[tuple[str, str]]:
     """Types an engineer may make connectors of, and what they are called."""
-    return [("snmp_trap", "SNMP traps"), ("api", "Events API"), *((t, r.LABEL) for t, r in readers().items())]
+    return [
+        ("snmp_trap", "SNMP traps"),
+        ("api", "Events API"),
+        *((t, r.LABEL) for t, r in readers().items()),
+        *((slug, manifest.name) for slug, manifest in manifests().items()),
+    ]
 
 
 def checked_secret(typed: str) -> str:

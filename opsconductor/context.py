@@ -18,12 +18,12 @@ class Link:
 # label, route, permission that makes it useful; staff pages need staff besides.
 PLACES = (
     ("Alerts", "alerts:board", "alerts.view_alert"),
+    ("Wall", "wall:wall", "alerts.view_alert"),
     ("Dependencies", "dependencies:overview", "dependencies.view_dependency"),
     ("Maintenance", "maintenance:overview", "alerts.view_maintenancewindow"),
     ("Connectors", "connectors:overview", "connectors.view_connector"),
     ("Mappings", "mappings:overview", "connectors.view_oidmapping"),
     ("Unmapped", "mappings:unmapped", "connectors.view_oidmapping"),
-    ("Wall", "wall:wall", "alerts.view_alert"),
     ("Traps", "traps:why", "connectors.view_rawevent"),
     ("System", "system:overview", "alerts.view_alert"),
     ("Administration", "admin:index", ""),

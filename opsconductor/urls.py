@@ -10,6 +10,7 @@ from alerts.api_windows import MaintenanceWindowViewSet
 from connectors.api import MappingViewSet, OIDMappingViewSet
 from connectors.api_connectors import ConnectorViewSet
 from connectors.api_journal import RawEventViewSet
+from connectors.api_targets import TargetViewSet
 from dependencies.api import DependencyViewSet, DeviceViewSet
 from opsconductor import health
 from opsconductor.api_docs import SchemaView, docs
@@ -20,6 +21,7 @@ router.register("alerts", AlertViewSet)
 router.register("connectors", ConnectorViewSet)
 router.register("devices", DeviceViewSet)
 router.register("dependencies", DependencyViewSet)
+router.register("targets", TargetViewSet)
 router.register("maintenance-windows", MaintenanceWindowViewSet)
 router.register("mappings", MappingViewSet, basename="mapping")
 router.register("oid-mappings", OIDMappingViewSet)

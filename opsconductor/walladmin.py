@@ -39,7 +39,7 @@ class WallLinkAdmin(EnabledAdmin):
     ordering = ["name", "id"]
     readonly_fields = NOTED
 
-    def get_fields(self, request: HttpRequest, obj: WallLink | None = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: WallLink | None = None) -> list[Any]:
         return ["name", "filter", "expires_at", "enabled", *(NOTED if obj else [])]
 
     def save_model(self, request: HttpRequest, obj: WallLink, form: Any, change: bool) -> None:

@@ -86,3 +86,8 @@ def shown(plain: Mapping[str, Any], secrets: Mapping[str, Any], schema: Mapping[
             found[name] = None
             found[f"{name}_set"] = bool(secrets.get(name))
     return found
+
+
+def by_field(wrong: Errors) -> Errors:
+    """As the API names its fields."""
+    return {f"config.{name}" if name else "config": said for name, said in wrong.items()}

@@ -7,6 +7,7 @@ import random
 import re
 from datetime import UTC, timedelta
 from html import unescape
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.django_db
 SITES = ("North", "South", "Tower 7", "")
 
 
-def sql(text: str, *args: object) -> list[tuple]:
+def sql(text: str, *args: Any) -> list[tuple]:
     with connection.cursor() as cur:
         cur.execute(text, args)
         return cur.fetchall()
@@ -155,9 +156,12 @@ def test_a_filter_narrows_every_number(network):
           AND d.site = 'North'""")
     assert numbers.shown == count[0] > 0
     assert all(row.site == "North" and row.severity in ("critical", "major") for row in numbers.waiting)
-    (began,) = sql("""
+    (began,) = sql(
+        """
         SELECT count(*) FROM alerts_alert a JOIN dependencies_device d ON d.id = a.device_id
-        WHERE a.severity >= 4 AND d.site = 'North' AND a.occurred_at >= %s""", numbers.hours[0].start)
+        WHERE a.severity >= 4 AND d.site = 'North' AND a.occurred_at >= %s""",
+        numbers.hours[0].start,
+    )
     assert sum(hour.number for hour in numbers.hours) == began[0]
 
 
@@ -359,4 +363,3 @@ def test_others_make_none(role):
     assert make(signed_in(user)).status_code == 403
     assert signed_in(user).get("/admin/opsconductor/walllink/").status_code == 403
     assert not WallLink.objects.exists()
-
