@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
 
 from alerts import queries
-from alerts.choices import OPEN_STATUSES, SEVERITY_WORDS, Priority
+from alerts.choices import OPEN_STATUSES, SEVERITY_WORDS, Action, Priority
 from alerts.columns import Row, age
-from alerts.models import Alert, AlertHistory
-from alerts.templatetags.portal import moment
-from alerts.whyview import Why, said
+from alerts.models import Alert
+from alerts.neighbours import Around, around
+from alerts.occurrences import Chart, chart
+from alerts.references import Reference, as_text, references
+from alerts.timeline import Timeline, timeline
+from alerts.whyview import Why
 from connectors.models import RawEvent
 
-# By who did it, by the status, and by “Why is it like this?”
-SAID_OTHERWISE = ("acknowledged_by", "condition", "explained_by", "window")
 BELOW_SHOWN = 20
 ACKNOWLEDGE_FOR = ((60, "1 hour"), (240, "4 hours"), (480, "8 hours"), (1440, "1 day"), (10080, "1 week"))
 
@@ -37,23 +37,16 @@ class Varbind:
 
 
 @dataclass(frozen=True)
-class Step:
-    """One line of the timeline."""
-
-    at: datetime
-    what: str
-    who: str
-    notes: str
-    delta: SafeString
-
-
-@dataclass(frozen=True)
 class DetailView:
     alert: Alert
     row: Row
     varbinds: list[Varbind]
     raw: str
-    steps: list[Step]
+    timeline: Timeline
+    chart: Chart | None
+    around: Around
+    references: list[Reference]
+    text: str
     events: list[RawEvent]
     facts: list[tuple[str, str]]
     times: list[tuple[str, datetime]]
@@ -64,7 +57,11 @@ class DetailView:
     acknowledge_for: tuple[tuple[int, str], ...] = ACKNOWLEDGE_FOR
 
     @classmethod
-    def of(cls, alert: Alert, *, is_staff: bool = False) -> DetailView:
+    def of(
+        cls, alert: Alert, asked: Mapping[str, str] | None = None, *, link: str = "", is_staff: bool = False
+    ) -> DetailView:
+        """`asked`: kind, order and before of the timeline. `link`: the whole address of its page."""
+        asked = asked or {}
         raw = alert.raw_data if isinstance(alert.raw_data, dict) else {"data": alert.raw_data}
         end = alert.resolved_at or alert.last_clear_at if alert.status not in OPEN_STATUSES else None
         (row,) = queries.as_rows([alert])
@@ -74,7 +71,16 @@ class DetailView:
             row=row,
             varbinds=varbinds(raw),
             raw=json.dumps(raw, indent=2, ensure_ascii=False, default=str) if raw else "",
-            steps=[_step(entry) for entry in history],
+            timeline=timeline(
+                alert,
+                kind=asked.get("kind", "all"),
+                oldest_first=asked.get("order") == "oldest",
+                before=_number(asked.get("before", "")),
+            ),
+            chart=chart(alert),
+            around=around(alert),
+            references=references(alert),
+            text=as_text(alert, link, [entry for entry in history if entry.action == Action.NOTE][:3]),
             events=events,
             facts=_facts(alert),
             times=_times(alert),
@@ -83,6 +89,10 @@ class DetailView:
             why=Why.of(alert, history, events, is_staff=is_staff),
             below=queries.worst(queries.explained_by(alert.pk), BELOW_SHOWN) if row.explains else [],
         )
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def varbinds(raw: dict[str, Any]) -> list[Varbind]:
@@ -100,42 +110,6 @@ def varbinds(raw: dict[str, Any]) -> list[Varbind]:
         name = str(item.get("name") or "")
         result.append(Varbind(name, oid, str(item.get("type", "")), shown, stored if stored != shown else ""))
     return result
-
-
-def _step(entry: AlertHistory) -> Step:
-    delta: list[str] = []
-    if entry.old_status != entry.new_status and entry.old_status:
-        delta.append(f"{entry.old_status} → {entry.new_status}")
-    for name, change in entry.changes.items() if isinstance(entry.changes, dict) else ():
-        if name in SAID_OTHERWISE:
-            continue
-        label = name.replace("_", " ")
-        if not isinstance(change, list) or len(change) != 2:
-            delta.append(format_html("{}: {}", label, _word(name, change)))
-        elif change[0] in (None, ""):
-            delta.append(format_html("{}: {}", label, _word(name, change[1])))
-        else:
-            delta.append(format_html("{}: {} → {}", label, _word(name, change[0]), _word(name, change[1])))
-    return Step(
-        at=entry.created_at,
-        what=said(entry),
-        who=entry.user.get_username() if entry.user_id and entry.user else "",
-        notes=entry.notes,
-        delta=format_html_join(", ", "{}", ((part,) for part in delta)),
-    )
-
-
-def _word(name: str, value: Any) -> str:
-    if name.endswith("severity") and isinstance(value, int):
-        return SEVERITY_WORDS.get(value, str(value))
-    if name.endswith(("_until", "_at")) and isinstance(value, str):
-        try:
-            return moment(datetime.fromisoformat(value))
-        except ValueError:
-            return value
-    return (
-        "nobody" if value is None and name.endswith(("_by", "_to")) else "none" if value in (None, "") else str(value)
-    )
 
 
 def _facts(alert: Alert) -> list[tuple[str, str]]:

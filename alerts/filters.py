@@ -248,6 +248,13 @@ class RootFilter(Words):
         return qs.filter(pk__in=below.values("alert_id"))
 
 
+class IdFilter(Words):
+    field_class = IdsField
+
+    def narrow(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
+        return qs.filter(pk__in=value)
+
+
 class OrderingFilter(Words):
     field_class = OrderingField
 
@@ -374,6 +381,7 @@ class AlertFilterSet(django_filters.FilterSet):
         StaleFilter(noun="answer", words=YES_OR_NO),
         "true",
     )
+    id = _documented("Ids of alerts.", IdFilter(noun="alert"), "019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071")
     root = _documented(
         "Ids of alerts: what they explain now.", RootFilter(noun="alert"), "019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071"
     )

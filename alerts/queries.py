@@ -47,11 +47,13 @@ FILTERS = (
     "to",
     "root_only",
     "stale",
+    "id",
     "root",
     "ordering",
 )
 # One value each; every other filter takes a comma list.
 SINGLE = frozenset({"search", "from", "to", "root_only", "stale"})
+ALL_STATUSES = tuple(status.value for status in Status)
 DEFAULT_STATUS = (Status.ACTIVE.value, Status.ACKNOWLEDGED.value)
 NEWEST_FIRST = "-occurred_at"
 
@@ -82,7 +84,8 @@ class BoardQuery:
         """With what the board takes for granted: only what is open and not suppressed, but for what a root explains."""
         if "status" not in self.given and searchterms.says_status(self.given.get("search", "")):
             return self.given
-        return {"status": ",".join(OPEN_STATUSES if "root" in self.given else DEFAULT_STATUS), **self.given}
+        shown = ALL_STATUSES if "id" in self.given else OPEN_STATUSES if "root" in self.given else DEFAULT_STATUS
+        return {"status": ",".join(shown), **self.given}
 
     @property
     def narrowed(self) -> bool:

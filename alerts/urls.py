@@ -7,6 +7,7 @@ app_name = "alerts"
 urlpatterns = [
     path("alerts/", views.board, name="board"),
     path("alerts/<uuid:pk>/", views.detail, name="detail"),
+    path("alerts/<uuid:pk>/changes/", views.changes, name="changes"),
     path("alerts/<uuid:pk>/explains/", views.explains, name="explains"),
     path("alerts/<uuid:pk>/silence/", views_windows.silence, name="silence"),
     *(

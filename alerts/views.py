@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.cache import patch_cache_control
 from django.views.decorators.http import require_POST, require_safe
 
-from alerts import actions, boardview, queries, silences
+from alerts import actions, boardview, queries, rawdiff, silences
 from alerts.columns import COLUMNS
 from alerts.detailview import DetailView
 from alerts.models import Alert
@@ -62,6 +62,16 @@ def board(request: HttpRequest) -> HttpResponseBase:
 @portal_page(VIEW)
 def detail(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     return _fresh(_detail(request, pk))
+
+
+@require_safe
+@portal_page(VIEW)
+def changes(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """What changed in the raw data between the first event and the last one; asked for when somebody opens it."""
+    alert = Alert.objects.filter(pk=pk).first()
+    if alert is None:
+        raise Http404("This alert no longer exists.")
+    return _fresh(render(request, "alerts/_changes.html", {"difference": rawdiff.difference(alert), "alert": alert}))
 
 
 @require_safe
@@ -161,7 +171,13 @@ def _detail(request: HttpRequest, pk: UUID, *, done: str = "", error: str = "", 
     except Alert.DoesNotExist:
         raise Http404("This alert no longer exists.") from None
     context = {
-        "view": DetailView.of(alert, is_staff=bool(getattr(request.user, "is_staff", False))),
+        "view": DetailView.of(
+            alert,
+            request.GET,
+            link=request.build_absolute_uri(alert.get_absolute_url()),
+            is_staff=bool(getattr(request.user, "is_staff", False)),
+        ),
+        "sequence": queries.latest_sequence(),
         "can_act": request.user.has_perm(ACT),
         "can_silence": request.user.has_perm("alerts.add_maintenancewindow"),
         "silences": silences.of(alert),

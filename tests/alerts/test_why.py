@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from django.utils.html import strip_tags
 
-from alerts import detailview
+from alerts import timeline
 from alerts.choices import Action, Outcome, Severity
 from alerts.detailview import DetailView
 from alerts.models import Alert
@@ -175,7 +175,7 @@ def test_an_unknown_trap_leads_to_the_unmapped(lab, line):
 
 def test_every_action_has_words_and_the_timeline_uses_them():
     assert set(DONE) == set(Action)
-    assert detailview.said.__module__ == "alerts.whyview"
+    assert timeline.said.__module__ == "alerts.whyview"
 
 
 def test_a_hold_that_lasts_is_looked_at_again_at_a_time(plant):

@@ -1,0 +1,306 @@
+"""One alert's page: its timeline, when its events came, what changed in them, and what stands around it."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import UTC, datetime, timedelta
+from html import unescape
+
+import pytest
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alerts import neighbours, occurrences, rawdiff, references
+from alerts.choices import Action, News, Outcome
+from alerts.models import Alert, AlertTypeSetting, Suppression
+from alerts.timeline import timeline
+from connectors.models import RawEvent
+from dependencies.models import Dependency
+from tests.access import person
+from tests.factories import AlertFactory, AlertHistoryFactory, DeviceFactory, UserFactory
+from tests.line import Line
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)  # the journal has a place for today
+
+
+@pytest.fixture
+def operator(client):
+    client.force_login(person("operator"))
+    return client
+
+
+def received(alert: Alert, at: datetime, number: int = 1) -> None:
+    """So many events at and after a time, a second apart."""
+    RawEvent.objects.bulk_create(
+        RawEvent(
+            event_key=uuid.uuid4(),
+            received_at=at + timedelta(seconds=n),
+            source="10.1.1.1",
+            kind="event",
+            outcome=Outcome.REPEATED,
+            alert_id=alert.pk,
+        )
+        for n in range(number)
+    )
+
+
+def text(answer) -> str:
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.content.decode())))
+
+
+# --- timeline ---
+
+
+def test_events_that_changed_nothing_are_folded_between_what_happened():
+    alert = AlertFactory(occurred_at=NOON)
+    AlertHistoryFactory(alert=alert, action=Action.OPENED, created_at=NOON)
+    AlertHistoryFactory(
+        alert=alert,
+        action=Action.ACKNOWLEDGED,
+        created_at=NOON + timedelta(minutes=10),
+        user=UserFactory(username="ann"),
+    )
+    received(alert, NOON + timedelta(seconds=1), 412)
+    received(alert, NOON + timedelta(minutes=20))
+
+    steps = timeline(alert, oldest_first=True).steps
+
+    assert [(step.what, step.who) for step in steps] == [
+        ("Opened", ""),
+        ("412 events received", ""),
+        ("Acknowledged", "ann"),
+        ("1 event received", ""),
+    ]
+    assert steps[1].until == NOON + timedelta(seconds=412)
+    assert [step.what for step in timeline(alert).steps] == [step.what for step in reversed(steps)]
+
+
+def test_the_timeline_is_narrowed_to_people_or_to_what_was_told_and_quiet():
+    alert = AlertFactory()
+    AlertHistoryFactory(alert=alert, action=Action.OPENED, news=News.PROBLEM, created_at=NOON)
+    AlertHistoryFactory(alert=alert, action=Action.NOTE, notes="On my way", created_at=NOON + timedelta(minutes=1))
+    Suppression.objects.create(
+        alert=alert, kind="maintenance", started_at=NOON + timedelta(minutes=2), ended_at=NOON + timedelta(minutes=3),
+        ended_because="its window ended",
+    )  # fmt: skip
+
+    assert [step.notes for step in timeline(alert, kind="people").steps] == ["On my way"]
+    quiet = timeline(alert, kind="quiet", oldest_first=True).steps
+    assert [(str(step.what), step.told) for step in quiet] == [
+        ("Opened", "told as a problem"),
+        ("Quiet: maintenance", ""),
+        ("No longer quiet: maintenance", ""),
+    ]
+    assert [str(step.what) for step in timeline(alert, kind="source").steps] == ["Opened"]
+
+
+def test_a_long_timeline_is_paged_and_no_step_is_lost_or_told_twice():
+    alert = AlertFactory()
+    for number in range(150):
+        AlertHistoryFactory(
+            alert=alert, action=Action.NOTE, notes=f"n{number}", created_at=NOON + timedelta(minutes=number)
+        )
+    seen, before = [], None
+    while True:
+        page = timeline(alert, before=before)
+        seen += [step.notes for step in page.steps if step.notes]
+        if not page.older:
+            break
+        before = int(page.older.partition("before=")[2].partition("#")[0])
+    assert seen == [f"n{number}" for number in reversed(range(150))]
+
+
+# --- chart ---
+
+
+@given(
+    st.integers(1, 10**7),
+    st.dictionaries(st.integers(0, 59), st.integers(1, 10**6), min_size=1),
+)
+def test_every_bar_lies_inside_the_drawing_and_counts_are_kept(first, rows):
+    rows = sorted((first + slot, number) for slot, number in rows.items())
+    step = timedelta(minutes=1)
+    drawn = occurrences.drawn(rows, step, NOON, NOON + step, 5)
+
+    assert sum(bar.number for bar in drawn.bars) == drawn.kept == sum(number for _, number in rows)
+    assert max(bar.number for bar in drawn.bars) == drawn.most
+    for bar in drawn.bars:
+        assert bar.x >= 0
+        assert bar.x + bar.width <= drawn.width + 0.1
+        assert bar.y >= 0
+        assert bar.y + bar.height <= drawn.height + 0.1
+
+
+@given(st.timedeltas(min_value=timedelta(seconds=1), max_value=timedelta(days=300)))
+def test_no_chart_has_more_bars_than_fit(span):
+    assert span / occurrences.step_for(span) <= occurrences.BARS - 1
+
+
+def test_the_chart_says_when_events_came_and_what_the_journal_forgot(operator):
+    alert = AlertFactory(occurrence_count=30)
+    received(alert, NOON, 5)
+    received(alert, NOON + timedelta(minutes=10), 20)
+
+    chart = occurrences.chart(alert)
+    assert chart is not None
+    assert (chart.step, chart.kept, chart.most, chart.forgotten) == ("15 seconds", 25, 15, 5)
+    shown = text(operator.get(f"/alerts/{alert.pk}/"))
+    assert "25 events, at most 15 in 15 seconds" in shown
+    assert "5 more raises counted, which the journal does not have any more." in shown
+
+
+def test_one_event_is_no_chart():
+    alert = AlertFactory()
+    assert occurrences.chart(alert) is None
+    received(alert, NOON)
+    assert occurrences.chart(alert) is None
+
+
+# --- around ---
+
+
+def test_the_same_device_the_same_problem_before_and_the_same_kind_elsewhere():
+    device = DeviceFactory()
+    here = {"device_ip": device.ip, "device": device}
+    alert = AlertFactory(**here, alert_type="link_down")
+    worse = AlertFactory(**here, severity=5)
+    AlertFactory(**here, severity=2)
+    ended = {"condition": "cleared", "status": "resolved", "fingerprint": alert.fingerprint, **here}
+    for hours in (1, 3, 9):
+        begun = timezone.now() - timedelta(days=hours)
+        old = AlertFactory(**ended, occurred_at=begun, resolved_at=begun + timedelta(hours=hours))
+    old.resolved_by = UserFactory(username="bea")
+    old.save()
+    AlertHistoryFactory(alert=old, action=Action.RESOLVED, notes="Cable replaced")
+    AlertFactory(alert_type="link_down")
+
+    found = neighbours.around(alert)
+
+    assert found.others[0].id == str(worse.pk)
+    assert found.number_open == 2
+    assert len(found.ended) == 3
+    assert (found.number_before, found.usual) == (3, "3 h")
+    assert found.episodes[-1].ended_by == "bea"
+    assert found.episodes[-1].notes == "Cable replaced"
+    assert found.elsewhere == 1
+
+
+def test_devices_above_and_below_with_their_state(operator):
+    parent, middle, child = DeviceFactory(name="core"), DeviceFactory(name="east"), DeviceFactory(name="leaf")
+    Dependency.objects.create(device_ip=middle.ip, depends_on_ip=parent.ip)
+    Dependency.objects.create(device_ip=child.ip, depends_on_ip=middle.ip)
+    alert = AlertFactory(device_ip=middle.ip, device=middle)
+    AlertFactory(device_ip=child.ip, device=child)
+
+    found = neighbours.around(alert)
+    assert [(h.label, h.word) for h in found.parents] == [("core", "fine")]
+    assert [(h.label, h.word) for h in found.children] == [("leaf", "1 alert")]
+    assert found.number_below == 1
+    shown = text(operator.get(f"/alerts/{alert.pk}/"))
+    assert "Stands on core fine" in shown
+
+
+# --- raw data ---
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_changed_between_the_first_and_the_last_event(line: Line, operator):
+    for after, load in ((0, 81), (60, 97)):
+        line.store(line.event("high_load", after=after, title="Load"))
+        raw = RawEvent.objects.order_by("-id")[0]
+        RawEvent.objects.filter(event_key=raw.event_key).update(
+            data={
+                "device_ip": raw.device_ip or "10.0.0.1",
+                "alert_type": "high_load",
+                "metrics": {"load": load, "uptime": 1000 + after},
+            },
+            kind="event",
+        )
+    alert = Alert.objects.get()
+
+    shown = text(operator.get(f"/alerts/{alert.pk}/changes/"))
+
+    assert re.search(r"load 81 97", shown), shown
+    assert "Goes on:" in shown
+    assert "1000 → 1060" in shown
+
+
+def test_values_are_compared_by_name_and_what_goes_on_is_told_apart():
+    before = {"varbinds": [
+        {"name": "ifOperStatus.3", "value": 2, "word": "down", "type": "Integer32"},
+        {"name": "sysUpTime.0", "value": 100, "type": "TimeTicks"},
+        {"name": "ifAlias.3", "value": "east", "type": "OctetString"},
+    ]}  # fmt: skip
+    after = {"varbinds": [
+        {"name": "ifOperStatus.3", "value": 7, "word": "lowerLayerDown", "type": "Integer32"},
+        {"name": "sysUpTime.0", "value": 200, "type": "TimeTicks"},
+        {"name": "ifSpeed.3", "value": 0, "type": "Gauge32"},
+    ]}  # fmt: skip
+    rows = {row.name: row.kind for row in rawdiff.compared(before, after)}
+    assert rows == {
+        "ifOperStatus.3": "changed",
+        "sysUpTime.0": "advancing",
+        "ifAlias.3": "removed",
+        "ifSpeed.3": "added",
+    }
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(max_size=4), JSON, max_size=4))
+def test_nothing_changed_between_the_same_data(raw):
+    assert all(row.kind == "same" for row in rawdiff.compared(raw, raw))
+
+
+# --- references ---
+
+
+def test_the_runbook_of_the_most_exact_type_and_pages_of_the_source(operator):
+    for pattern, kind, url in (
+        ("link_*", "", "https://wiki.example/links"),
+        ("link_down", "", "https://wiki.example/link-down"),
+        ("link_down", "other", "https://wiki.example/other"),
+    ):
+        AlertTypeSetting.objects.create(alert_type=pattern, connector_type=kind, runbook_url=url)
+    alert = AlertFactory(
+        alert_type="link_down",
+        raw_data={"event": {"generatorURL": "https://prom.example/graph?g0.expr=up", "url": "javascript:alert(1)"}},
+    )
+
+    found = references.references(alert)
+
+    assert [r.url for r in found] == ["https://wiki.example/link-down", "https://prom.example/graph?g0.expr=up"]
+    page = operator.get(f"/alerts/{alert.pk}/").content.decode()
+    assert 'rel="noopener noreferrer">Runbook' in page
+    assert 'href="javascript' not in page
+
+
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "ftp://x/", "//evil/", "http://", "data:text/html,x", "https://x\n/", "", "x" * 9]
+)
+def test_only_web_pages_become_links(url):
+    assert not references.is_web(url)
+
+
+def test_the_text_for_a_ticket_says_what_who_and_where():
+    device = DeviceFactory(name="core-1", site="North")
+    alert = AlertFactory(device=device, device_ip=device.ip, title="Link is down", severity=5, occurrence_count=3)
+    note = AlertHistoryFactory(
+        alert=alert, action=Action.NOTE, notes="Called the carrier", user=UserFactory(username="ann")
+    )
+
+    said = references.as_text(alert, "https://ops.example/alerts/1/", [note])
+
+    assert said.startswith("CRITICAL: Link is down\n")
+    assert f"core-1 ({device.ip}), North" in said
+    assert "ann: Called the carrier" in said
+    assert said.endswith("\nhttps://ops.example/alerts/1/")
