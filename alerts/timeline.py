@@ -24,6 +24,7 @@ from alerts.whyview import KEPT_QUIET, said
 SHOWN = 60
 KINDS = {"all": "Everything", "source": "Its source", "people": "People", "quiet": "Quiet and told"}
 BY_PEOPLE = frozenset({Action.ACKNOWLEDGED, Action.UNACKNOWLEDGED, Action.RESOLVED, Action.NOTE, Action.ASSIGNED})
+BY_EVENTS = frozenset({Action.OPENED, Action.REOPENED, Action.CLEARED, Action.SEVERITY_CHANGED})
 OF_QUIET = frozenset(
     {Action.SUPPRESSED, Action.RELEASED, Action.ANNOUNCED, Action.LISTED, Action.CALMED, Action.FLAPPING}
 )
@@ -76,7 +77,7 @@ def timeline(alert: Alert, *, kind: str = "all", oldest_first: bool = False, bef
     if kind in ("all", "quiet"):
         steps += _reasons(alert, begin, end)
     if kind in ("all", "source") and found:
-        steps += _folded(alert, [entry.created_at for entry in reversed(found)], begin, end)
+        steps += _folded(alert, list(reversed(found)), begin, end)
     steps.sort(key=lambda step: step.at, reverse=not oldest_first)
 
     def url(**changes: Any) -> str:
@@ -152,11 +153,17 @@ def _reasons(alert: Alert, begin: datetime | None, end: datetime | None) -> Iter
             yield Step(row.ended_at, "quiet", f"No longer quiet: {noun}", delta=row.ended_because)
 
 
-def _folded(alert: Alert, marks: Sequence[datetime], begin: datetime | None, end: datetime | None) -> Iterable[Step]:
-    for number, first, last in occurrences.between(alert.pk, marks).values():
+def _folded(
+    alert: Alert, entries: Sequence[AlertHistory], begin: datetime | None, end: datetime | None
+) -> Iterable[Step]:
+    """Events between what happened; the one that made it happen is told by that."""
+    marks = [entry.created_at for entry in entries]
+    for stretch, (number, first, last) in occurrences.between(alert.pk, marks).items():
         if (begin is not None and last < begin) or (end is not None and first >= end):
             continue
+        if stretch < len(entries) and entries[stretch].action in BY_EVENTS:
+            number -= 1
         if number == 1:
             yield Step(first, "source", "1 event received")
-        else:
+        elif number > 1:
             yield Step(first, "source", f"{number:,} events received", until=last)
