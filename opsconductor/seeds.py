@@ -65,6 +65,7 @@ def seed(using: str = "default") -> None:
         _credentials()
         _mappings()
         _values()
+        _values_of_manifests()
         shipped.seed()
         _schedules()
         check_keys()
@@ -215,6 +216,23 @@ def _values() -> None:
             rows.append(model(source_field=kind, source_value=word, **{f"target_{kind}": target}))
         if rows:
             model._default_manager.bulk_create(rows, ignore_conflicts=True)  # type: ignore[arg-type]
+
+
+def _values_of_manifests() -> None:
+    """How bad each alert type of a connector is, and where it belongs, as rows an engineer edits. Each once."""
+    severities: dict[str, SeverityMapping] = {}
+    categories: dict[str, CategoryMapping] = {}
+    for manifest in manifests().values():
+        for kind in manifest.raises.values():
+            of = {"connector_type": manifest.slug, "source_field": "alert_type", "source_value": kind.name}
+            key = f"{manifest.slug}:alert_type:{kind.name}"
+            if not kind.own_severity:
+                target = int(Severity.of(kind.severity))
+                severities[f"severity:{key}"] = SeverityMapping(**of, target_severity=target)
+            categories[f"category:{key}"] = CategoryMapping(**of, target_category=kind.category)
+    new = _first_time([*severities, *categories])
+    SeverityMapping.objects.bulk_create([row for key, row in severities.items() if key in new], ignore_conflicts=True)
+    CategoryMapping.objects.bulk_create([row for key, row in categories.items() if key in new], ignore_conflicts=True)
 
 
 def _schedules() -> None:

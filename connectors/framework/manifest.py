@@ -15,7 +15,7 @@ The manifest alone drives form, validation, API, redaction and the shipped mappi
     config, target      JSON Schema objects (`properties`, `required`): settings of the source and of each target;
                         `"sensitive": true` on a property: stored encrypted, never shown again
     thresholds          [{key, title, unit, default, minimum, maximum, hysteresis, help}]
-    alert_types         {name: {severity, category, title, cleared_by, ttl_minutes, description}}
+    alert_types         {name: {severity, category, title, cleared_by, ttl_minutes, description, own_severity}}
     reconciles          alert types of which the silence of a complete poll says that they are over; "*" for all
 """
 
@@ -79,6 +79,7 @@ class AlertType:
     cleared_by: tuple[str, ...] = ()
     clears: tuple[str, ...] = ()
     ttl_minutes: int | None = None
+    own_severity: bool = False  # each finding says its own, so that no row is shipped that would overrule it
 
     @property
     def is_clear(self) -> bool:
@@ -249,8 +250,8 @@ def _alert_types(raw: Mapping[str, Any], wrong: Any) -> dict[str, AlertType]:
             said.get("title", ""),
             said.get("description", ""),
             by,
-            (),
-            said.get("ttl_minutes"),
+            ttl_minutes=said.get("ttl_minutes"),
+            own_severity=bool(said.get("own_severity")),
         )
     for clear, raises in ends.items():
         if clear in found:

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from alerts.choices import Severity
 from alerts.models import Alert, AlertHistory
 from connectors.framework import polling
 from connectors.framework.errors import PollOutcome
-from connectors.models import Connector, PollRun, RawEvent, Target
+from connectors.models import CategoryMapping, Connector, PollRun, RawEvent, SeverityMapping, Target
+from opsconductor.seeds import seed
 from tests.connectors.framework.agents import Agent, agent, object_id, ticks
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -129,3 +131,38 @@ def test_only_one_poll_at_a_time_and_none_of_what_is_switched_off(connector: Con
     with pytest.raises(Busy):
         polling.poll(connector.pk)
     assert not PollRun.objects.exists()
+
+
+def test_an_engineer_decides_how_bad_a_finding_is_and_whether_it_is_told(connector: Connector, device: Agent) -> None:
+    """The manifest's severities and categories are rows; a row that is switched off raises nothing."""
+    row = SeverityMapping.objects.get(connector_type="snmp_poll", source_value="link_down")
+    assert row.target_severity == Severity.MAJOR
+    row.target_severity = Severity.MINOR
+    row.save()
+    CategoryMapping.objects.filter(connector_type="snmp_poll", source_value="high_cpu").update(enabled=False)
+
+    device.values |= {OPER_3: 2, CPU: 99}
+    polling.poll(connector.pk)
+
+    alert = Alert.objects.get()
+    assert (alert.alert_type, alert.severity) == ("link_down", Severity.MINOR)
+    assert RawEvent.objects.get(subject="high_cpu").outcome == "disabled"
+    seed()
+    row.refresh_from_db()
+    assert row.target_severity == Severity.MINOR
+
+
+def test_a_rule_for_an_oid_says_its_own_severity(connector: Connector, device: Agent) -> None:
+    oid = "1.3.6.1.4.1.99999.7.0"
+    rule = {"oid": oid, "name": "Doors open", "op": "gt", "value": "0", "severity": "critical"}
+    connector.config |= {"custom_oids": [rule]}
+    connector.full_clean()
+    connector.save()
+    device.values[oid] = 2
+    polling.poll(connector.pk)
+    alert = Alert.objects.get()
+    assert (alert.title, alert.severity, alert.component) == ("Doors open: 2", Severity.CRITICAL, f"oid={oid}")
+    device.values[oid] = 0
+    polling.poll(connector.pk)
+    alert.refresh_from_db()
+    assert alert.condition == "cleared"
