@@ -67,7 +67,7 @@ def overview(request: HttpRequest) -> HttpResponseBase:
         "cards": cards(found),
         "bars": bars(found.volumes),
         "most": max((volume.number for volume in found.volumes), default=0),
-        "tables": [(table, _shown(table)) for table in found.tables],
+        "tables": [(table, _heads(table), _shown(table)) for table in found.tables],
         "chart": {"width": WIDTH, "height": HEIGHT},
     }
     return _fresh(render(request, "reports/report.html", context, status=400 if asked.errors else 200))
@@ -89,6 +89,12 @@ def table(request: HttpRequest, key: str) -> HttpResponseBase:
     answer["Content-Disposition"] = f'attachment; filename="{key}.csv"'
     patch_cache_control(answer, no_store=True, private=True)
     return answer
+
+
+def _heads(found: Table) -> list[tuple[str, bool]]:
+    """Headings, and whether numbers stand below."""
+    cells = found.lines[0].cells if found.lines else {}
+    return [(heading, isinstance(cells.get(key), int | float)) for key, heading in found.columns]
 
 
 def _shown(found: Table) -> list[dict[str, Any]]:

@@ -211,10 +211,11 @@ def kept_quiet(alarms: Alarms, asked: Asked) -> dict[str, Any]:
     where = "(%(category)s = '' OR a.category = %(category)s) AND (%(site)s = '' OR d.site = %(site)s)"
     whole = alarms.row(
         f"""
-SELECT count(*) AS opened, count(*) FILTER (WHERE NOT EXISTS (
-    SELECT 1 FROM alerts_alerthistory AS y WHERE y.alert_id = h.alert_id AND y.news = 'problem')) AS never_told
+SELECT count(*) AS opened, count(*) FILTER (WHERE t.alert_id IS NULL) AS never_told
 FROM alerts_alerthistory AS h JOIN alerts_alert AS a ON a.id = h.alert_id
 LEFT JOIN dependencies_device AS d ON d.id = a.device_id
+LEFT JOIN (SELECT DISTINCT y.alert_id FROM alerts_alerthistory AS y
+           WHERE y.news = 'problem' AND y.created_at >= %(begin)s) AS t ON t.alert_id = h.alert_id
 WHERE h.action = 'opened' AND h.created_at >= %(begin)s AND h.created_at < %(end)s AND {where}""",  # noqa: S608
         params,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -44,20 +44,7 @@ class Table:
     columns: tuple[tuple[str, str], ...]
     lines: list[Line]
     note: str = ""
-    total: int = 0
-
-    @property
-    def grid(self) -> list[tuple[Line, list[Any]]]:
-        """Each line with what stands behind the first column."""
-        return [(line, [line.cells.get(key, "") for key, _ in self.columns[1:]]) for line in self.lines]
-
-    @property
-    def first(self) -> str:
-        return self.columns[0][0]
-
-    @property
-    def heads(self) -> list[tuple[Line, Any, list[Any]]]:
-        return [(line, line.cells.get(self.first, ""), rest) for line, rest in self.grid]
+    said: str = ""  # beside the heading: how many there are
 
 
 @dataclass
@@ -87,8 +74,7 @@ def report(alarms: Alarms, asked: Asked) -> Report:
         0.0,
     )
     found.tables = [make(alarms, asked) for make in (_types, _devices)]
-    top = found.tables[0]
-    found.top_share = sum(line.cells["number"] for line in top.lines) / top.total if top.total else 0.0
+    found.top_share = sum(line.cells["share"] for line in found.tables[0].lines)
     found.tables += [_floods(rate, asked)]
     found.tables += [make(alarms, asked) for make in (_chattering, _fleeting, _standing, _untouched)]
     found.tables += [_priorities(alarms, asked), _quiet(found.quiet, asked), _people(alarms, asked)]
@@ -127,7 +113,7 @@ def _types(alarms: Alarms, asked: Asked) -> Table:
          ("problems", "Problems"), ("untouched", "Nobody acted")),
         [_of_type({**row, "share": _share(row)}, asked, _mapping(row), _identity(row)) for row in rows],
         "The ten most frequent ones should be a few per cent of all (guide: 1 to 5 %).",
-        _total(rows),
+        _of(rows, "alarm"),
     )  # fmt: skip
 
 
@@ -147,7 +133,7 @@ def _devices(alarms: Alarms, asked: Asked) -> Table:
          ("untouched", "Nobody acted")),
         lines,
         "",
-        _total(rows),
+        _of(rows, "alarm"),
     )  # fmt: skip
 
 
@@ -165,7 +151,7 @@ def _floods(rate: Rate, asked: Asked) -> Table:
         (("begin", "From"), ("end", "To"), ("alarms", "Alarms"), ("peak", "Most in 10 min")),
         lines,
         "From more than 10 alarms in 10 minutes for one operator until there are fewer than 5 (guide: 1 % of time).",
-        len(rate.floods),
+        _shown(len(rate.floods), len(lines), "flood"),
     )
 
 
@@ -177,7 +163,7 @@ def _chattering(alarms: Alarms, asked: Asked) -> Table:
         (("title", "Problem"), ("device", "Device"), ("number", "Raised"), ("flapping", "Flapping")),
         [Line(row, f"/alerts/{row['alert_id']}/", (tune(row, "Flap threshold", flap_transitions=4),)) for row in rows],
         "Raised three times or more within a minute, or found flapping; told or not (guide: none).",
-        _total(rows),
+        _shown(_total(rows), len(rows), "problem"),
     )
 
 
@@ -189,7 +175,7 @@ def _fleeting(alarms: Alarms, asked: Asked) -> Table:
         (("alert_type", "Alert type"), ("source_system", "Source"), ("number", "Alarms")),
         [_of_type(row, asked, tune(row, "Hold back", hold_seconds=60)) for row in rows],
         "Over within a minute, before anybody did anything.",
-        _total(rows, whole="total"),
+        _of(rows, "alarm"),
     )
 
 
@@ -204,7 +190,7 @@ def _standing(alarms: Alarms, asked: Asked) -> Table:
             for row in rows
         ],
         "When the period ended (guide: fewer than 5, each with a plan).",
-        _total(rows),
+        _shown(_total(rows), len(rows), "problem"),
     )  # fmt: skip
 
 
@@ -216,7 +202,7 @@ def _untouched(alarms: Alarms, asked: Asked) -> Table:
         (("alert_type", "Alert type"), ("source_system", "Source"), ("number", "Alarms"), ("devices", "Devices")),
         [_of_type(row, asked, _mapping(row), acted="false") for row in rows],
         "Not one of their alarms was acknowledged, assigned, noted or resolved by a person.",
-        _total(rows),
+        _shown(_total(rows), len(rows), "type"),
     )
 
 
@@ -239,7 +225,6 @@ def _priorities(alarms: Alarms, asked: Asked) -> Table:
             for row in rows
         ],
         "About 5 % high, 15 % medium and 80 % low, so that what is high stands out (EEMUA 191).",
-        sum(row["number"] for row in rows),
     )  # fmt: skip
 
 
@@ -259,7 +244,6 @@ def _quiet(quiet: dict[str, Any], asked: Asked) -> Table:
         (("reason", "Reason"), ("number", "Alerts")),
         lines,
         "Alerts for which the reason began in the period; one alert may have had several.",
-        quiet["never_told"],
     )
 
 
@@ -277,9 +261,20 @@ def _share(row: dict[str, Any]) -> float:
     return row["number"] / row["total"] if row["total"] else 0.0
 
 
-def _total(rows: Iterable[dict[str, Any]], whole: str = "total") -> int:
-    first = next(iter(rows), None)
-    return int(first[whole]) if first else 0
+def _total(rows: Sequence[dict[str, Any]]) -> int:
+    return int(rows[0]["total"]) if rows else 0
+
+
+def _of(rows: Sequence[dict[str, Any]], noun: str) -> str:
+    """Of how many things these rows are the most frequent kinds."""
+    return _shown(_total(rows), _total(rows), noun)
+
+
+def _shown(total: int, shown: int, noun: str) -> str:
+    if not total:
+        return ""
+    rest = f", the first {shown:,} shown" if shown < total else ""
+    return f"{total:,} {noun}{'' if total == 1 else 's'}{rest}"
 
 
 MAKERS: dict[str, Callable[[Alarms, Asked], Table]] = {
