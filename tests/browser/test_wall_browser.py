@@ -81,7 +81,7 @@ def test_it_fits_every_screen_and_says_how_many_more(open_page, screen, theme, s
 
     page = live(open_page(f"/wall/?theme={theme}", person("viewer"), width=width, height=height))
 
-    page.get_by_text("Battery almost empty").first.wait_for()
+    page.locator(".newest").wait_for()
     assert page.evaluate(NO_OVERFLOW)
     assert page.locator("#sign").is_hidden()
     assert page.evaluate(NOTHING_CUT)
