@@ -305,6 +305,7 @@ class Hub:
     async def _look(self, executor: ThreadPoolExecutor) -> None:
         rang, self._rang = self._rang, False
         reader = self._reader
+        first = reader.cursor is None
         now = time.monotonic()
         repeats = now - reader.repeats_read_at >= REPEATS_SECONDS
         self._repeats_owed = not repeats and (rang or self._repeats_owed)
@@ -344,12 +345,12 @@ class Hub:
             raise
         self._set_database_back()
         self._unheard = self._unheard + 1 if look.live.events and not rang and not newcomers else 0
+        if look.live.events or first:  # what a follower read before the first look may be older than its cursor
+            for follower in self.followers:
+                follower.changed()
         self._hand_out(look, clients)
 
     def _hand_out(self, look: Look, clients: Iterable[Client]) -> None:
-        if look.live.events:
-            for follower in self.followers:
-                follower.changed()
         for client in clients:
             rights = look.rights.get(client)
             if rights is not None:

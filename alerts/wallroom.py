@@ -115,6 +115,7 @@ class Room:
         hub.hub().follow(self)
         if self._task is None or self._task.done():
             self._database_away = False
+            self._sights = {}  # nobody told this room of changes while it was empty
             self._task = asyncio.create_task(self._run(), name="walls")
         self._wake.set()
 
