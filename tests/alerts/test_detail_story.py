@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from alerts import neighbours, occurrences, rawdiff, references
 from alerts.choices import Action, News, Outcome
 from alerts.models import Alert, AlertTypeSetting, Suppression
-from alerts.timeline import timeline
+from alerts.timeline import SHOWN, timeline
 from connectors.models import RawEvent
 from dependencies.models import Dependency
 from tests.access import person
@@ -108,10 +108,72 @@ def test_a_long_timeline_is_paged_and_no_step_is_lost_or_told_twice():
     while True:
         page = timeline(alert, before=before)
         seen += [step.notes for step in page.steps if step.notes]
-        if not page.older:
+        if not page.further:
             break
-        before = int(page.older.partition("before=")[2].partition("#")[0])
+        before = int(page.further.partition("before=")[2].partition("#")[0])
     assert seen == [f"n{number}" for number in reversed(range(150))]
+
+
+def pages(alert: Alert, **asked):
+    """Every page of a timeline, as its links lead from one to the next."""
+    where: dict[str, int] = {}
+    while True:
+        page = timeline(alert, **asked, **where)
+        yield page
+        if not page.further:
+            return
+        name, _, number = page.further.partition("#")[0].rpartition("&")[2].rpartition("?")[2].partition("=")
+        where = {name: int(number)}
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+@pytest.mark.parametrize("kind", ["all", "source", "quiet"])
+def test_pages_meet_in_either_order_and_nothing_between_them_is_lost(kind, oldest_first):
+    alert = AlertFactory()
+    number = 2 * SHOWN + 7
+    for minute in range(number):
+        at = NOON + timedelta(minutes=minute)
+        AlertHistoryFactory(alert=alert, action=Action.CLEARED, news=News.UPDATE, notes=f"n{minute}", created_at=at)
+        Suppression.objects.create(
+            alert=alert, kind="hold", started_at=at + timedelta(seconds=20), ended_at=at + timedelta(seconds=21),
+            ended_because=f"s{minute}",
+        )  # fmt: skip
+    RawEvent.objects.bulk_create(
+        RawEvent(
+            event_key=uuid.uuid4(), received_at=NOON + timedelta(minutes=minute, seconds=second), source="10.1.1.1",
+            kind="event", outcome=Outcome.REPEATED, alert_id=alert.pk,
+        )
+        for minute in range(-1, number)
+        for second in (30, 40, 50)
+    )  # fmt: skip
+
+    steps = [step for page in pages(alert, kind=kind, oldest_first=oldest_first) for step in page.steps]
+
+    times = [step.at for step in steps]
+    assert times == sorted(times, reverse=not oldest_first)
+    wanted = [f"n{minute}" for minute in range(number)]
+    assert [step.notes for step in steps if step.notes] == (wanted if oldest_first else wanted[::-1])
+    ended = [step.delta for step in steps if str(step.what).startswith("No longer quiet")]
+    assert sorted(ended) == (sorted(f"s{minute}" for minute in range(number)) if kind != "source" else [])
+    folded = [str(step.what) for step in steps if "received" in step.what]
+    # One of three is what cleared it, and the clear tells it; after the last one nothing happened any more.
+    expected = ["2 events received"] * number + ["3 events received"]
+    assert sorted(folded) == (expected if kind != "quiet" else [])
+
+
+def test_an_action_answers_with_the_timeline_as_it_was_looked_at(operator):
+    alert = AlertFactory()
+    answer = operator.post(
+        f"/alerts/{alert.pk}/note/",
+        {"notes": "Seen"},
+        headers={
+            "HX-Request": "true", "HX-Target": "alert",
+            "HX-Current-URL": f"http://testserver/alerts/{alert.pk}/?kind=people&order=oldest#timeline",
+        },
+    )  # fmt: skip
+    page = answer.content.decode()
+    assert re.search(r'<a href="[^"]*kind=people[^"]*" aria-current="true">People</a>', page)
+    assert f'href="/alerts/{alert.pk}/?kind=people#timeline">Newest first' in page
 
 
 # --- chart ---
