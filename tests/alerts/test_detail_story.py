@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -238,7 +240,7 @@ def test_the_same_device_the_same_problem_before_and_the_same_kind_elsewhere():
     old.resolved_by = UserFactory(username="bea")
     old.save()
     AlertHistoryFactory(alert=old, action=Action.RESOLVED, notes="Cable replaced")
-    AlertFactory(alert_type="link_down")
+    other = AlertFactory(alert_type="link_down")
 
     found = neighbours.around(alert)
 
@@ -248,7 +250,51 @@ def test_the_same_device_the_same_problem_before_and_the_same_kind_elsewhere():
     assert (found.number_before, found.usual) == (3, "3 h")
     assert found.episodes[-1].ended_by == "bea"
     assert found.episodes[-1].notes == "Cable replaced"
-    assert found.elsewhere == 1
+    assert [row.id for row in found.elsewhere] == [str(other.pk)]
+    assert found.number_elsewhere == 1
+    assert found.later == ""
+
+
+def test_of_an_ended_alert_only_earlier_lives_are_told_and_the_next_one_is_named(operator):
+    begun = timezone.now() - timedelta(days=9)
+    lives = [
+        AlertFactory(
+            condition="cleared", status="resolved", fingerprint="f" * 64, occurred_at=begun + timedelta(days=day),
+            resolved_at=begun + timedelta(days=day, minutes=10 * (day + 1)),
+        )
+        for day in range(3)
+    ]  # fmt: skip
+    last = AlertFactory(fingerprint="f" * 64)
+
+    found = neighbours.around(lives[1])
+
+    assert [one.row.id for one in found.episodes] == [str(lives[0].pk)]
+    assert (found.number_before, found.usual) == (1, "10 min")
+    assert found.later == f"/alerts/{lives[2].pk}/"
+    assert "The next time this problem was raised" in text(operator.get(f"/alerts/{lives[1].pk}/"))
+    assert neighbours.around(lives[2]).later == f"/alerts/{last.pk}/"
+    assert neighbours.around(last).later == ""
+
+
+def test_of_thousands_below_the_worst_are_shown_and_the_others_counted(operator):
+    core = DeviceFactory(name="core")
+    below = [f"10.77.{n // 250}.{n % 250 + 1}" for n in range(2_000)]
+    Dependency.objects.bulk_create(Dependency(device_ip=ip, depends_on_ip=core.ip) for ip in below)
+    for severity, ip in ((2, below[1_990]), (5, below[1_991]), (3, below[1_991])):
+        AlertFactory(device_ip=ip, severity=severity, title=f"of {severity}")
+    alert = AlertFactory(device_ip=core.ip, device=core)
+
+    with CaptureQueriesContext(connection) as queries:
+        found = neighbours.around(alert)
+
+    assert len(queries) < 16
+    assert (found.number_below, found.alerting_below) == (2_000, 2)
+    assert len(found.children) == neighbours.DEVICES_SHOWN
+    assert [(one.health.address, one.health.worst, one.title) for one in found.children[:2]] == [
+        (below[1_991], "critical", "of 5"),
+        (below[1_990], "warning", "of 2"),
+    ]
+    assert "Carries 2,000, 2 with open alerts" in text(operator.get(f"/alerts/{alert.pk}/"))
 
 
 def test_devices_above_and_below_with_their_state(operator):
@@ -256,14 +302,16 @@ def test_devices_above_and_below_with_their_state(operator):
     Dependency.objects.create(device_ip=middle.ip, depends_on_ip=parent.ip)
     Dependency.objects.create(device_ip=child.ip, depends_on_ip=middle.ip)
     alert = AlertFactory(device_ip=middle.ip, device=middle)
-    AlertFactory(device_ip=child.ip, device=child)
+    leaf = AlertFactory(device_ip=child.ip, device=child)
 
     found = neighbours.around(alert)
-    assert [(h.label, h.word) for h in found.parents] == [("core", "fine")]
-    assert [(h.label, h.word) for h in found.children] == [("leaf", "1 alert")]
+    assert [(one.health.label, one.health.word, one.url) for one in found.parents] == [("core", "fine", "")]
+    assert [(one.health.label, one.health.word, one.title) for one in found.children] == [
+        ("leaf", "1 alert", leaf.title)
+    ]
     assert found.number_below == 1
     shown = text(operator.get(f"/alerts/{alert.pk}/"))
-    assert "Stands on core fine" in shown
+    assert "Stands on 1 core fine" in shown
 
 
 # --- raw data ---
