@@ -18,6 +18,7 @@ from dependencies import states
 from dependencies.states import Health
 
 OTHERS_SHOWN, ENDED_SHOWN, EPISODES_SHOWN, DEVICES_SHOWN, ELSEWHERE_SHOWN = 10, 5, 8, 12, 5
+ELSEWHERE_COUNTED = 1_000
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Around:
     later: str = ""  # address of the life that followed, where this is not the last one
     elsewhere: list[Row] = field(default_factory=list)  # of the same type on other devices
     number_elsewhere: int = 0
+    many_elsewhere: bool = False  # there are more than that
     type_url: str = ""
     parents: list[Neighbour] = field(default_factory=list)
     children: list[Neighbour] = field(default_factory=list)
@@ -64,16 +66,22 @@ def around(alert: Alert) -> Around:
     found = Around()
     _device(alert, found)
     _before(alert, found)
-    same = Alert.objects.filter(condition=Condition.RAISED, alert_type=alert.alert_type).exclude(pk=alert.pk)
-    if alert.device_ip:
-        same = same.exclude(device_ip=alert.device_ip)
-    found.elsewhere = queries.worst(same, ELSEWHERE_SHOWN)
-    full = len(found.elsewhere) == ELSEWHERE_SHOWN
-    found.number_elsewhere = same.count() if full else len(found.elsewhere)
-    found.type_url = f"/alerts/?{urlencode({'search': f'type:{alert.alert_type}'})}"
+    _elsewhere(alert, found)
     if alert.device_ip:
         _devices(str(alert.device_ip), found)
     return found
+
+
+def _elsewhere(alert: Alert, found: Around) -> None:
+    """Of so many of one type as nobody counts the newest are enough: one look at what is open either way."""
+    same = Alert.objects.filter(condition=Condition.RAISED, alert_type=alert.alert_type).exclude(pk=alert.pk)
+    if alert.device_ip:
+        same = same.exclude(device_ip=alert.device_ip)
+    newest = list(same.order_by("-occurred_at", "-id").values_list("pk", "severity")[: ELSEWHERE_COUNTED + 1])
+    found.number_elsewhere, found.many_elsewhere = min(len(newest), ELSEWHERE_COUNTED), len(newest) > ELSEWHERE_COUNTED
+    worst = sorted(newest, key=lambda one: -one[1])[:ELSEWHERE_SHOWN]  # stable: the newest first among equals
+    found.elsewhere = queries.worst(Alert.objects.filter(pk__in=[pk for pk, _ in worst]), ELSEWHERE_SHOWN)
+    found.type_url = f"/alerts/?{urlencode({'search': f'type:{alert.alert_type}'})}"
 
 
 def _device(alert: Alert, found: Around) -> None:

@@ -72,7 +72,8 @@ def changes(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     alert = Alert.objects.filter(pk=pk).first()
     if alert is None:
         raise Http404("This alert no longer exists.")
-    return _fresh(render(request, "alerts/_changes.html", {"difference": rawdiff.difference(alert), "alert": alert}))
+    template = "alerts/_changes.html" if is_htmx(request) else "alerts/changes.html"
+    return _fresh(render(request, template, {"difference": rawdiff.difference(alert), "alert": alert}))
 
 
 @require_safe

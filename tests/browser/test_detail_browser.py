@@ -29,6 +29,67 @@ def test_the_page_changes_in_place_and_never_under_a_note_being_typed(open_page)
     assert page.input_value("#notes") == "Half a sentence"
 
 
+def test_what_happened_is_said_and_times_stay_the_reader_s(open_page):
+    operator = person("operator")
+    alert = AlertFactory(raw_data={"a": 1})
+    page = open_page(f"/alerts/{alert.pk}/", operator)
+    page.locator("#live[data-state=live]").wait_for()
+    page.click("#raw summary")
+
+    actions.add_note(alert.pk, by=operator, notes="Called the carrier")
+
+    page.locator("#news", has_text="Note by").wait_for()
+    page.locator("#timeline li.fresh", has_text="Called the carrier").wait_for()
+    assert page.locator("#raw").get_attribute("open") is not None
+    shown = page.locator("#alert time[data-exact]").all_text_contents()
+    assert shown
+    assert [text for text in shown if "UTC" in text] == []
+
+
+def test_changes_that_come_while_the_page_is_read_are_not_forgotten(open_page):
+    operator = person("operator")
+    alert = AlertFactory()
+    page = open_page(f"/alerts/{alert.pk}/", operator)
+    page.locator("#live[data-state=live]").wait_for()
+    for number in range(12):
+        actions.add_note(alert.pk, by=operator, notes=f"note {number}")
+        page.wait_for_timeout(60)
+    page.locator("#timeline", has_text="note 11").wait_for()
+
+
+def test_the_answer_to_an_action_stays_when_the_change_is_heard_of(open_page):
+    operator = person("operator")
+    alert = AlertFactory()
+    page = open_page(f"/alerts/{alert.pk}/", operator)
+    page.locator("#live[data-state=live]").wait_for()
+    page.fill("#notes", "On my way")
+    page.click("text=Add note")
+    page.locator(".notice", has_text="Note added.").wait_for()
+    page.locator("#news", has_text=":").wait_for()
+    assert page.locator(".notice", has_text="Note added.").count() == 1
+    assert page.locator("#changed").count() == 0
+
+
+def test_a_reason_begun_keeps_the_page_and_the_timeline_turns_beside_it(open_page):
+    operator = person("operator")
+    alert = AlertFactory()
+    actions.add_note(alert.pk, by=operator, notes="Seen")
+    page = open_page(f"/alerts/{alert.pk}/", operator)
+    page.locator("#live[data-state=live]").wait_for()
+    page.fill("#silence-reason", "Crane at work")
+    page.focus("#alert h1 ~ * a")
+
+    page.click("#timeline >> text=People")
+    page.locator("#timeline [aria-current]", has_text="People").wait_for()
+    assert page.url.endswith("?kind=people#timeline")
+    assert page.evaluate("document.activeElement.textContent") == "People"
+    actions.acknowledge(alert.pk, by=operator)
+    page.locator("#changed button").click()
+    page.locator(".head .chip", has_text="acknowledged").wait_for()
+    assert page.input_value("#silence-reason") == "Crane at work"
+    assert page.locator("#timeline [aria-current]").text_content() == "People"
+
+
 def test_a_key_copies_the_alert_as_text(open_page):
     alert = AlertFactory(title="Link is down")
     page = open_page(f"/alerts/{alert.pk}/", person("viewer"), permissions=["clipboard-read", "clipboard-write"])
@@ -47,3 +108,13 @@ def test_what_changed_is_asked_for_when_it_is_opened(open_page):
     page = open_page(f"/alerts/{alert.pk}/", person("viewer"))
     page.click("#changes summary")
     page.locator("#difference", has_text="The journal has no two events of it to compare.").wait_for()
+
+
+def test_what_changed_is_a_page_of_its_own_without_scripts(open_page):
+    alert = AlertFactory(title="Link is down")
+    page = open_page(f"/alerts/{alert.pk}/", person("viewer"), java_script_enabled=False)
+    page.click("#changes summary")
+    page.click("text=Show what changed")
+    page.locator("h2", has_text="What changed in the raw data").wait_for()
+    page.click("a.back")
+    page.locator("h1", has_text="Link is down").wait_for()
