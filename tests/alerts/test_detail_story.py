@@ -359,6 +359,49 @@ def test_values_are_compared_by_name_and_what_goes_on_is_told_apart():
     }
 
 
+def test_a_clock_or_counter_that_went_back_did_not_merely_go_on():
+    def raw(uptime, octets, at, name):
+        return {
+            "varbinds": [
+                {"name": "sysUpTime.0", "value": uptime, "readable": f"{uptime} ticks", "type": "TimeTicks"},
+                {"name": "ifInOctets.3", "value": octets, "type": "Counter64"},
+                {"name": "ifAlias.3", "value": name, "type": "OctetString"},
+                {"name": "ifAlias.3", "value": "twice", "type": "OctetString"},
+            ],
+            "startsAt": at,
+        }
+
+    def kinds(before, after):
+        return {row.name: row.kind for row in rawdiff.compared(raw(*before), raw(*after)) if row.kind != "same"}
+
+    noon = "2026-03-01T12:00:00Z"
+    assert kinds((100, 5, noon, "a"), (900, 7, "2026-03-01T12:00:05Z", "a")) == {
+        "sysUpTime.0": "advancing", "ifInOctets.3": "advancing", "startsAt": "advancing",
+    }  # fmt: skip
+    assert kinds((900, 5, noon, "a"), (100, 4, "2026-02-01T12:00:00Z", "b")) == {
+        "sysUpTime.0": "changed", "ifInOctets.3": "changed", "startsAt": "changed", "ifAlias.3": "changed",
+    }  # fmt: skip
+    assert kinds((900, 5, noon, "a"), (900, 5, "soon", "a")) == {"startsAt": "changed"}
+
+
+def test_long_values_are_compared_whole_and_shown_where_they_differ():
+    (row,) = rawdiff.compared({"log": "x" * 4_000 + "down"}, {"log": "x" * 4_000 + "up"})
+    assert row.kind == "changed"
+    assert row.before.endswith("xdown")
+    assert row.after.endswith("xup")
+    assert len(row.before) < rawdiff.VALUE_MAX + 10
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kind"),
+    [(None, "None", "changed"), (True, False, "changed"), ([], [1], "removed"), ({}, {"a": 1}, "removed")],
+)  # fmt: skip
+def test_what_json_tells_apart_is_told_apart(before, after, kind):
+    rows = list(rawdiff.compared({"v": before}, {"v": after}))
+    assert rows[0].name == "v"
+    assert rows[0].kind == kind
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
@@ -394,8 +437,33 @@ def test_the_runbook_of_the_most_exact_type_and_pages_of_the_source(operator):
     assert 'href="javascript' not in page
 
 
+def test_a_source_s_own_runbook_is_found_in_lists_too_and_each_page_once():
+    raw = {
+        "alerts": [{"annotations": {"runbook_url": "https://wiki.example/x"}, "generatorURL": "https://prom.example/"}],
+        "externalURL": "https://prom.example/",
+    }
+    assert references.in_data(raw) == [
+        ("Runbook its source names", "https://wiki.example/x"),
+        ("Where it comes from", "https://prom.example/"),
+        ("The system that sent it", "https://prom.example/"),
+    ]
+    shown = references.references(AlertFactory(raw_data=raw, custom_fields={"url": "https://wiki.example/x"}))
+    assert shown == [("In its source", "https://wiki.example/x"), ("Where it comes from", "https://prom.example/")]
+
+
 @pytest.mark.parametrize(
-    "url", ["javascript:alert(1)", "ftp://x/", "//evil/", "http://", "data:text/html,x", "https://x\n/", "", "x" * 9]
+    "url",
+    [
+        "javascript:alert(1)",
+        "ftp://x/",
+        "//evil/",
+        "http://",
+        "data:text/html,x",
+        "https://x\n/",
+        "",
+        "x" * 9,
+        "https://bank.example@evil.example/",
+    ],
 )
 def test_only_web_pages_become_links(url):
     assert not references.is_web(url)
@@ -413,4 +481,5 @@ def test_the_text_for_a_ticket_says_what_who_and_where():
     assert said.startswith("CRITICAL: Link is down\n")
     assert f"core-1 ({device.ip}), North" in said
     assert "ann: Called the carrier" in said
+    assert "seen 3 times" in said
     assert said.endswith("\nhttps://ops.example/alerts/1/")
