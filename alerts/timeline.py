@@ -194,7 +194,7 @@ def _reasons(alert: Alert, page: Page) -> Iterable[tuple[datetime, int, Step]]:
         inside["gte"] = page.begin
     if page.end is not None:
         inside["lt"] = page.end
-    began = Q(**{f"started_at__{word}": at for word, at in inside.items()})
+    began = Q(started_at__isnull=False, **{f"started_at__{word}": at for word, at in inside.items()})
     ended = Q(ended_at__isnull=False, **{f"ended_at__{word}": at for word, at in inside.items()})
     rows = Suppression.objects.filter(began | ended, alert=alert).select_related("root", "window").order_by("-id")
     for row in rows[:REASONS_SHOWN]:

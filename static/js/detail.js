@@ -90,7 +90,7 @@
     const target = event.target;
     if (target.closest("[data-copy]")) copyText();
     else if (target.closest("[data-copy-from]")) copyJson();
-    else if (target.closest("#changed button")) renew();
+    else if (target.closest("#changed button")) renew(true);
     const link = target.closest("#timeline :is(.tools, .further) a");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
@@ -119,7 +119,13 @@
       (element.hasAttribute(name) ? `[${name}="${CSS.escape(element.getAttribute(name))}"]` : "")).join("");
   const stepsOf = (root) => new Map([...root.querySelectorAll("#timeline .timeline > li")].map((step) =>
     [step.querySelector("time").dateTime + step.querySelector("div > span").textContent, step]));
-  let reading = false, again = null;  // what is to be done once more when this is read
+  /* What the page says, with moments instead of the ages that tick and the times that depend on the reader. */
+  const saidBy = (root) => {
+    const twin = root.cloneNode(true);
+    for (const part of twin.querySelectorAll("#difference, #copied, .notice, [data-zone]")) part.remove();
+    for (const time of twin.querySelectorAll("time")) time.textContent = time.dateTime;
+    return twin.textContent.replace(/\s+/g, " ");
+  };
   const exchange = (fresh) => {
     const old = article(), known = stepsOf(old), active = document.activeElement;
     const had = old.contains(active) ? keyOf(active) : "", caret = had && active.matches("textarea") ? active.selectionStart : 0;
@@ -152,18 +158,23 @@
     const done = steps.map((step) => step.querySelector("div > span").textContent).slice(0, 2).join(", ");
     $("news").textContent = done ? `${clock} ${done}` : `Updated ${clock}`;
   };
-  const renew = async () => {
-    if (reading) { again = renew; return; }
+  /* `wanted`: the reader asked for it. */
+  let reading = false, again = null;
+  const renew = async (wanted) => {
+    if (reading) { again = wanted || Boolean(again); return; }
     reading = true;
     again = null;
     try {
       const answer = await read(location.href);
       if (answer.status === 404) { ask("This alert no longer exists.", ""); return; }
       const fresh = answer.ok && (await parsed(answer)).getElementById("alert");
-      if (fresh && article()) exchange(fresh);
+      if (!fresh) return;
+      if (saidBy(fresh) === saidBy(article())) $("changed")?.remove();
+      else if (!wanted && isBusy()) ask("This alert has changed.", "Show it as it is now");
+      else exchange(fresh);
     } catch { /* the socket says that it is not live */
     } finally {
-      setTimeout(() => { reading = false; again?.(); }, AGAIN_MS);
+      setTimeout(() => { reading = false; if (again !== null) renew(again); }, AGAIN_MS);
     }
   };
   const ask = (sentence, offer) => {
@@ -180,11 +191,6 @@
       line.append(button);
     }
     article().before(line);
-  };
-  const heard = () => {
-    if (isBusy()) ask("This alert has changed.", "Show it as it is now");
-    else if (reading) again ??= heard;
-    else renew();
   };
   /* What an action sends back is the alert as it is now. */
   document.addEventListener("htmx:afterSwap", () => $("changed")?.remove());
@@ -212,14 +218,14 @@
     if (message.type === "alerts") {
       seq = Math.max(seq ?? 0, message.seq);
       send({ type: "ack", seq: message.seq });
-      if (message.changes.some((change) => change.id === id)) heard();
+      if (message.changes.some((change) => change.id === id)) renew(false);
     } else if (message.type === "subscribed") isLive();
     else if (message.type === "system_status") {
       if (message.database === "away") notLive(Date.now()); else isLive();
     } else if (message.type === "reload") {  // too much happened meanwhile: what comes from here on, and the page anew
       seq = undefined;
       subscribe();
-      heard();
+      renew(false);
     }
   };
   const connect = () => {

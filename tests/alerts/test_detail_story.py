@@ -163,6 +163,17 @@ def test_pages_meet_in_either_order_and_nothing_between_them_is_lost(kind, oldes
     assert sorted(folded) == (expected if kind != "quiet" else [])
 
 
+def test_a_reason_in_force_is_told_with_when_it_is_looked_at_again():
+    alert = AlertFactory()
+    AlertHistoryFactory(alert=alert, action=Action.OPENED, created_at=NOON)
+    Suppression.objects.create(
+        alert=alert, kind="flapping", started_at=NOON + timedelta(minutes=1), until=NOON + timedelta(minutes=9)
+    )
+    (quiet, _) = timeline(alert).steps
+    assert quiet.what == "Quiet: flapping"
+    assert "looked at again at" in quiet.delta
+
+
 def test_an_action_answers_with_the_timeline_as_it_was_looked_at(operator):
     alert = AlertFactory()
     answer = operator.post(
