@@ -228,6 +228,27 @@ def test_the_chart_says_when_events_came_and_what_the_journal_forgot(operator):
     assert "5 more raises counted, which the journal does not have any more." in shown
 
 
+def test_a_storm_of_repeats_is_counted_by_the_database(operator):
+    alert = AlertFactory(occurrence_count=100_000)
+    AlertHistoryFactory(alert=alert, action=Action.OPENED, created_at=NOON)
+    with connection.cursor() as cur:
+        cur.execute(
+            "INSERT INTO connectors_rawevent (received_at, event_key, source, kind, subject, outcome, reason, error, "
+            "alert_id, fingerprint) SELECT %s + g * interval '100 ms', gen_random_uuid(), '10.1.1.1', 'event', '', "
+            "'repeated', '', '', %s, '' FROM generate_series(1, 100000) g",
+            [NOON, alert.pk],
+        )
+    with CaptureQueriesContext(connection) as queries:
+        chart, story = occurrences.chart(alert), timeline(alert)
+
+    assert len(queries) <= 5
+    assert chart is not None
+    assert (chart.kept, chart.most, chart.step, chart.forgotten) == (100_000, 3_000, "5 minutes", 0)
+    assert len(chart.bars) <= occurrences.BARS
+    assert [str(step.what) for step in story.steps] == ["100,000 events received", "Opened"]
+    assert len(operator.get(f"/alerts/{alert.pk}/").content) < 100_000
+
+
 def test_one_event_is_no_chart():
     alert = AlertFactory()
     assert occurrences.chart(alert) is None

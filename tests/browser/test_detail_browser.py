@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.utils import timezone
 
@@ -9,6 +11,7 @@ from alerts import actions
 from alerts.models import Suppression
 from tests.access import person
 from tests.factories import AlertFactory
+from tests.web import reserved_port, web_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -105,6 +108,25 @@ def test_a_reason_begun_keeps_the_page_and_the_timeline_turns_beside_it(open_pag
     page.locator(".head .chip", has_text="acknowledged").wait_for()
     assert page.input_value("#silence-reason") == "Crane at work"
     assert page.locator("#timeline [aria-current]").text_content() == "People"
+
+
+def test_a_lost_connection_is_shown_and_what_was_missed_is_made_up_for(open_page, committed_db):
+    operator = person("operator")
+    alert = AlertFactory()
+    with reserved_port() as port:
+        with web_server(port=port) as url:
+            page = open_page(f"/alerts/{alert.pk}/", operator, server=url)
+            page.locator("#live[data-state=live]").wait_for()
+            page.fill("#notes", "Half a sentence")
+        page.locator("#live", has_text=re.compile(r"Not live since \d\d:\d\d")).wait_for()
+        actions.acknowledge(alert.pk, by=operator)
+        with web_server(port=port):
+            page.locator("#changed button").click()
+            page.locator(".head .chip", has_text="acknowledged").wait_for()
+            assert page.input_value("#notes") == "Half a sentence"
+            page.close()  # before the server ends, or it would complain once more
+    assert all("WebSocket" in text or "ERR_CONNECTION" in text for text in open_page.complaints)
+    open_page.complaints.clear()
 
 
 def test_a_key_copies_the_alert_as_text(open_page):
