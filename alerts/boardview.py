@@ -22,6 +22,9 @@ LABELS = {
     "device_name": "device",
     "root_only": "roots only",
     "stale": "nothing clears them",
+    "acted": "touched by people",
+    "told_from": "told after",
+    "told_to": "told before",
     "root": "explained by",
 }
 

@@ -17,11 +17,12 @@ from uuid import UUID
 import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from drf_spectacular.utils import extend_schema_field
 
 from alerts import quiet, search, searchterms
-from alerts.models import Alert, Suppression
+from alerts.choices import News
+from alerts.models import Alert, AlertHistory, Suppression
 from alerts.searchterms import CATEGORY_WORDS, PRIORITY_WORDS, SEVERITY_WORDS, STATUS_WORDS
 from dependencies.addresses import canonical_ip
 
@@ -248,6 +249,30 @@ class RootFilter(Words):
         return qs.filter(pk__in=below.values("alert_id"))
 
 
+class ActedFilter(Words):
+    """Whether a person ever did anything with it."""
+
+    def narrow(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
+        touched = Exists(AlertHistory.objects.filter(alert=OuterRef("pk"), user__isnull=False))
+        return qs.filter(touched if value[-1] else ~touched)
+
+
+class ToldFilter(django_filters.Filter):
+    """Alerts that were told as a problem from or up to a time; both together mean one telling between them."""
+
+    field_class = TimeField
+
+    def filter(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
+        if not value:
+            return qs
+        other = self.parent.form.cleaned_data.get("told_from") if self.lookup_expr == "lt" else None
+        if self.lookup_expr == "gte" and self.parent.form.cleaned_data.get("told_to"):
+            return qs  # that one looks at both
+        told = AlertHistory.objects.filter(alert=OuterRef("pk"), news=News.PROBLEM)
+        told = told.filter(**{f"created_at__{self.lookup_expr}": value})
+        return qs.filter(Exists(told.filter(created_at__gte=other) if other else told))
+
+
 class IdFilter(Words):
     field_class = IdsField
 
@@ -381,6 +406,15 @@ class AlertFilterSet(django_filters.FilterSet):
         StaleFilter(noun="answer", words=YES_OR_NO),
         "true",
     )
+    acted = _documented(
+        "false: nobody acknowledged, assigned, noted or resolved it.",
+        ActedFilter(noun="answer", words=YES_OR_NO),
+        "false",
+    )
+    told_from = _documented(
+        "Told as a problem at this time or later.", ToldFilter(lookup_expr="gte"), "2026-11-21T14:30:00Z"
+    )
+    told_to = _documented("Told as a problem before this time.", ToldFilter(lookup_expr="lt"), "2026-11-22T14:30:00Z")
     id = _documented("Ids of alerts.", IdFilter(noun="alert"), "019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071")
     root = _documented(
         "Ids of alerts: what they explain now.", RootFilter(noun="alert"), "019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071"

@@ -47,12 +47,15 @@ FILTERS = (
     "to",
     "root_only",
     "stale",
+    "acted",
+    "told_from",
+    "told_to",
     "id",
     "root",
     "ordering",
 )
 # One value each; every other filter takes a comma list.
-SINGLE = frozenset({"search", "from", "to", "root_only", "stale"})
+SINGLE = frozenset({"search", "from", "to", "root_only", "stale", "acted", "told_from", "told_to"})
 ALL_STATUSES = tuple(status.value for status in Status)
 DEFAULT_STATUS = (Status.ACTIVE.value, Status.ACKNOWLEDGED.value)
 NEWEST_FIRST = "-occurred_at"

@@ -21,6 +21,7 @@ PLACES = (
     ("Wall", "wall:wall", "alerts.view_alert"),
     ("Dependencies", "dependencies:overview", "dependencies.view_dependency"),
     ("Maintenance", "maintenance:overview", "alerts.view_maintenancewindow"),
+    ("Reports", "reports:overview", "alerts.view_alert"),
     ("Connectors", "connectors:overview", "connectors.view_connector"),
     ("Mappings", "mappings:overview", "connectors.view_oidmapping"),
     ("Unmapped", "mappings:unmapped", "connectors.view_oidmapping"),

@@ -33,6 +33,7 @@ urlpatterns = [
     path("wall/", include("alerts.wall_urls")),
     path("maintenance/", include("alerts.window_urls")),
     path("dependencies/", include("dependencies.urls")),
+    path("reports/", include("alerts.report_urls")),
     path("connectors/", include("connectors.connector_urls")),
     path("mappings/", include("connectors.urls")),
     path("traps/", include("connectors.trap_urls")),

@@ -401,8 +401,8 @@ def test_navigation_shows_only_where_one_may_go():
         nav = page[page.index('<nav aria-label="Main"') : page.index("</nav>")]
         return re.findall(r">([^<]+)</a>", nav)
 
-    assert places("viewer") == ["Alerts", "Wall", "Dependencies", "Maintenance", "Connectors", "System"]
-    everything = ["Alerts", "Wall", "Dependencies", "Maintenance", "Connectors", "Mappings", "Unmapped", "Traps"]
-    everything += ["System", "Administration"]
+    assert places("viewer") == ["Alerts", "Wall", "Dependencies", "Maintenance", "Reports", "Connectors", "System"]
+    everything = ["Alerts", "Wall", "Dependencies", "Maintenance", "Reports", "Connectors", "Mappings"]
+    everything += ["Unmapped", "Traps", "System", "Administration"]
     assert places("root") == everything
     assert Group.objects.filter(name="viewer").exists()
