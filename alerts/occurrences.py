@@ -128,3 +128,16 @@ def between(
             [list(marks) or [datetime.max.replace(tzinfo=UTC)], alert_id, begin, end],
         )
         return {stretch: (number, first, last) for stretch, number, first, last in cur.fetchall()}
+
+
+def last_before(alert_id: UUID, moments: Sequence[datetime]) -> dict[datetime, datetime]:
+    """For each of these times when the last event before it came; left out where there was none."""
+    if not moments:
+        return {}
+    with connection.cursor() as cur:
+        cur.execute(
+            "SELECT at, (SELECT max(received_at) FROM connectors_rawevent WHERE alert_id = %s AND received_at < at) "
+            "FROM unnest(%s::timestamptz[]) AS at",
+            [alert_id, list(moments)],
+        )
+        return {at: before for at, before in cur.fetchall() if before is not None}

@@ -85,7 +85,7 @@ def timeline(
     before: int | None = None,
     after: int | None = None,
 ) -> Timeline:
-    """At most three queries. `before`, newest first, and `after`, oldest first: where the last page ended."""
+    """At most four queries. `before`, newest first, and `after`, oldest first: where the last page ended."""
     kind = kind if kind in KINDS else "all"
     at = after if oldest_first else before
     page = _page(_rows(alert, kind), at, oldest_first=oldest_first)
@@ -216,11 +216,14 @@ def _folded(alert: Alert, page: Page) -> Iterable[Step]:
     entries = sorted(page.entries, key=lambda entry: entry.created_at)
     followed = [*entries, page.beyond]
     marks = [entry.created_at for entry in entries]
+    stretches = []
     for stretch, (number, first, last) in occurrences.between(alert.pk, marks, page.begin, page.end).items():
         follower = followed[stretch]
-        if follower is not None and follower.action in BY_EVENTS:
-            number -= 1
+        tells = follower is not None and follower.action in BY_EVENTS
+        stretches.append((number - tells, first, last, tells))
+    before = occurrences.last_before(alert.pk, [last for number, _, last, tells in stretches if tells and number > 1])
+    for number, first, last, tells in stretches:
         if number == 1:
             yield Step(first, "source", "1 event received")
         elif number > 1:
-            yield Step(first, "source", f"{number:,} events received", until=last)
+            yield Step(first, "source", f"{number:,} events received", until=before.get(last) if tells else last)

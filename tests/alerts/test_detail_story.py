@@ -81,6 +81,17 @@ def test_events_that_changed_nothing_are_folded_between_what_happened():
     assert [step.what for step in timeline(alert).steps] == [step.what for step in reversed(steps)]
 
 
+def test_folded_events_end_before_the_one_that_made_something_happen():
+    alert = AlertFactory(occurred_at=NOON)
+    received(alert, NOON, 5)
+    AlertHistoryFactory(alert=alert, action=Action.CLEARED, created_at=NOON + timedelta(seconds=4.1))
+
+    (folded, cleared) = timeline(alert, oldest_first=True).steps
+
+    assert (folded.at, folded.what, folded.until) == (NOON, "4 events received", NOON + timedelta(seconds=3))
+    assert cleared.what == "Cleared by its source"
+
+
 def test_the_timeline_is_narrowed_to_people_or_to_what_was_told_and_quiet():
     alert = AlertFactory()
     AlertHistoryFactory(alert=alert, action=Action.OPENED, news=News.PROBLEM, created_at=NOON)
