@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 from alerts import neighbours, occurrences, rawdiff, references
 from alerts.choices import Action, News, Outcome
 from alerts.models import Alert, AlertTypeSetting, Suppression
-from alerts.timeline import SHOWN, timeline
+from alerts.timeline import SHOWN, Timeline, timeline
 from connectors.models import RawEvent
 from dependencies.models import Dependency
 from tests.access import person
@@ -127,9 +129,9 @@ def test_a_long_timeline_is_paged_and_no_step_is_lost_or_told_twice():
     assert seen == [f"n{number}" for number in reversed(range(150))]
 
 
-def pages(alert: Alert, **asked):
+def pages(alert: Alert, **asked: Any) -> Iterator[Timeline]:
     """Every page of a timeline, as its links lead from one to the next."""
-    where: dict[str, int] = {}
+    where: dict[str, Any] = {}
     while True:
         page = timeline(alert, **asked, **where)
         yield page
