@@ -16,7 +16,7 @@ from alerts.columns import Row, age
 from alerts.models import Alert
 from alerts.neighbours import Around, around
 from alerts.occurrences import Chart, chart
-from alerts.references import Reference, as_text, references
+from alerts.references import Reference, as_text, references, times
 from alerts.timeline import Timeline, timeline
 from alerts.whyview import Why
 from connectors.models import RawEvent
@@ -60,7 +60,7 @@ class DetailView:
     def of(
         cls, alert: Alert, asked: Mapping[str, str] | None = None, *, link: str = "", is_staff: bool = False
     ) -> DetailView:
-        """`asked`: kind, order and before of the timeline. `link`: the whole address of its page."""
+        """`asked`: kind, order, before and after of the timeline. `link`: the whole address of its page."""
         asked = asked or {}
         raw = alert.raw_data if isinstance(alert.raw_data, dict) else {"data": alert.raw_data}
         end = alert.resolved_at or alert.last_clear_at if alert.status not in OPEN_STATUSES else None
@@ -76,6 +76,7 @@ class DetailView:
                 kind=asked.get("kind", "all"),
                 oldest_first=asked.get("order") == "oldest",
                 before=_number(asked.get("before", "")),
+                after=_number(asked.get("after", "")),
             ),
             chart=chart(alert),
             around=around(alert),
@@ -121,8 +122,8 @@ def _facts(alert: Alert) -> list[tuple[str, str]]:
         ("Component", alert.component),
         ("Source", alert.connector.name if alert.connector_id and alert.connector else alert.source_system),
         ("Source's id", alert.source_alert_id),
-        ("Seen", f"{alert.occurrence_count} time{'' if alert.occurrence_count == 1 else 's'}"),
-        ("Came back", f"{alert.opening - 1} times" if alert.opening > 1 else ""),
+        ("Seen", times(alert.occurrence_count)),
+        ("Came back", times(alert.opening - 1) if alert.opening > 1 else ""),
         (
             "Worst so far",
             SEVERITY_WORDS[alert.peak_severity] if alert.peak_severity != alert.severity else "",

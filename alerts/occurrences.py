@@ -20,8 +20,10 @@ WORDS = {1: "second", 60: "minute", 3600: "hour", 86400: "day"}
 
 # Both columns are in index rawevent_by_alert: a hundred thousand repeats are counted without a look at their rows.
 _COUNTS = """
-SELECT floor(extract(epoch FROM received_at) / %s)::bigint AS slot, count(*) FROM connectors_rawevent
-WHERE alert_id = %s GROUP BY slot ORDER BY slot"""
+SELECT extract(epoch FROM bin)::bigint / %s, count(*) FROM (
+    SELECT date_bin(make_interval(secs => %s), received_at, 'epoch') AS bin
+    FROM connectors_rawevent WHERE alert_id = %s) AS binned
+GROUP BY bin ORDER BY bin"""
 _SPAN = "SELECT min(received_at), max(received_at) FROM connectors_rawevent WHERE alert_id = %s"
 
 
@@ -73,7 +75,8 @@ def chart(alert: Alert) -> Chart | None:
         if begin is None or begin == end:
             return None
         step = step_for(end - begin)
-        cur.execute(_COUNTS, [step.total_seconds(), alert.pk])
+        seconds = int(step.total_seconds())
+        cur.execute(_COUNTS, [seconds, seconds, alert.pk])
         return drawn(cur.fetchall(), step, begin, end, alert.occurrence_count)
 
 
@@ -111,15 +114,30 @@ def said(step: timedelta) -> str:
     return f"one {WORDS[unit]}" if number == 1 else f"{number} {WORDS[unit]}s"
 
 
-def between(alert_id: UUID, marks: Sequence[datetime]) -> dict[int, tuple[int, datetime, datetime]]:
+def between(
+    alert_id: UUID, marks: Sequence[datetime], begin: datetime | None = None, end: datetime | None = None
+) -> dict[int, tuple[int, datetime, datetime]]:
     """How many events came before the first of these times (0), between two, and after the last: for each stretch its
-    number, first and last. `marks` ascend."""
-    if not marks:
-        return {}
+    number, first and last. `marks` ascend; `begin` and `end`, itself not in it: what is looked at."""
     with connection.cursor() as cur:
         cur.execute(
             "SELECT width_bucket(received_at, %s::timestamptz[]) AS stretch, count(*), min(received_at), "
-            "max(received_at) FROM connectors_rawevent WHERE alert_id = %s GROUP BY stretch",
-            [list(marks), alert_id],
+            "max(received_at) FROM connectors_rawevent WHERE alert_id = %s "
+            "AND received_at >= COALESCE(%s, '-infinity'::timestamptz) "
+            "AND received_at < COALESCE(%s, 'infinity'::timestamptz) GROUP BY stretch",
+            [list(marks) or [datetime.max.replace(tzinfo=UTC)], alert_id, begin, end],
         )
         return {stretch: (number, first, last) for stretch, number, first, last in cur.fetchall()}
+
+
+def last_before(alert_id: UUID, moments: Sequence[datetime]) -> dict[datetime, datetime]:
+    """For each of these times when the last event before it came; left out where there was none."""
+    if not moments:
+        return {}
+    with connection.cursor() as cur:
+        cur.execute(
+            "SELECT at, (SELECT max(received_at) FROM connectors_rawevent WHERE alert_id = %s AND received_at < at) "
+            "FROM unnest(%s::timestamptz[]) AS at",
+            [alert_id, list(moments)],
+        )
+        return {at: before for at, before in cur.fetchall() if before is not None}

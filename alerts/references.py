@@ -11,10 +11,12 @@ from alerts.models import Alert, AlertHistory, AlertTypeSetting
 
 # Fields that systems put the address of their own page into.
 URL_FIELDS = (
-    "url", "link", "generatorURL", "externalURL", "dashboardURL", "panelURL", "silenceURL", "ruleUrl", "alert_url",
-    "event_url", "href",
+    "runbook_url", "url", "link", "generatorURL", "externalURL", "dashboardURL", "dashboard_url", "panelURL",
+    "silenceURL", "ruleUrl", "alert_url", "event_url", "href",
 )  # fmt: skip
 WORDS = {
+    "runbook_url": "Runbook its source names",
+    "dashboard_url": "Dashboard",
     "generatorURL": "Where it comes from",
     "externalURL": "The system that sent it",
     "dashboardURL": "Dashboard",
@@ -23,6 +25,7 @@ WORDS = {
 }
 URL_MAX = 2_000
 DEPTH = 3
+MOST = 12
 
 
 class Reference(NamedTuple):
@@ -37,7 +40,10 @@ def references(alert: Alert) -> list[Reference]:
         found.append(Reference("Runbook", runbook))
     for source in (alert.custom_fields, alert.raw_data):
         found += in_data(source)
-    return list({reference.url: reference for reference in found}.values())
+    first: dict[str, Reference] = {}
+    for reference in found:
+        first.setdefault(reference.url, reference)
+    return list(first.values())[:MOST]
 
 
 def runbook_of(alert: Alert) -> str:
@@ -64,17 +70,32 @@ def in_data(raw: Any, depth: int = DEPTH) -> list[Reference]:
         for name, value in raw.items():
             if name in URL_FIELDS and isinstance(value, str) and is_web(value):
                 found.append(Reference(WORDS.get(name, "In its source"), value))
-            elif isinstance(value, Mapping) and depth:
+            elif isinstance(value, Mapping | list) and depth:
+                found += in_data(value, depth - 1)
+    elif isinstance(raw, list):
+        for value in raw[:MOST]:
+            if isinstance(value, Mapping) and depth:
                 found += in_data(value, depth - 1)
     return found
 
 
 def is_web(url: str) -> bool:
+    """Without somebody's name in it: that is a password, or a host that pretends to be another."""
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and len(url) <= URL_MAX and url.isprintable()
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and "@" not in parts.netloc
+            and len(url) <= URL_MAX
+            and url.isprintable()
+        )
     except ValueError:
         return False
+
+
+def times(number: int) -> str:
+    return f"{number:,} time{'' if number == 1 else 's'}"
 
 
 def as_text(alert: Alert, link: str, notes: Iterable[AlertHistory]) -> str:
@@ -85,7 +106,7 @@ def as_text(alert: Alert, link: str, notes: Iterable[AlertHistory]) -> str:
     lines = [
         f"{alert.get_severity_display().upper()}: {alert.title or alert.alert_type}",
         f"Device: {where or 'unknown'}{f', {site}' if site else ''}",
-        f"Status: {alert.get_status_display()}, since {exact(alert.occurred_at)}, seen {alert.occurrence_count} times",
+        f"Status: {alert.get_status_display()}, since {exact(alert.occurred_at)}, seen {times(alert.occurrence_count)}",
         f"Type: {alert.alert_type}{f' [{alert.component}]' if alert.component else ''}, {alert.category}",
     ]
     if alert.message:

@@ -5,13 +5,13 @@ Events that changed nothing are folded: “412 events between 14:02 and 15:10”
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -22,6 +22,9 @@ from alerts.templatetags.portal import moment
 from alerts.whyview import KEPT_QUIET, said
 
 SHOWN = 60
+REASONS_SHOWN = 500  # on one page
+# Of the same moment: what came, what ended, what was done, what began.
+FOLDED, ENDED, ENTRY, BEGUN = range(4)
 KINDS = {"all": "Everything", "source": "Its source", "people": "People", "quiet": "Quiet and told"}
 BY_PEOPLE = frozenset({Action.ACKNOWLEDGED, Action.UNACKNOWLEDGED, Action.RESOLVED, Action.NOTE, Action.ASSIGNED})
 BY_EVENTS = frozenset({Action.OPENED, Action.REOPENED, Action.CLEARED, Action.SEVERITY_CHANGED})
@@ -52,47 +55,95 @@ class Timeline:
     steps: list[Step]
     kind: str
     oldest_first: bool
-    older: str  # address of what came before; empty where that is all
+    further: str  # address of what comes next in this order; empty where that is all
     choices: list[tuple[str, str, bool]]  # label, address, current
     turned: str  # address of the other order
+    is_first: bool  # whether nothing comes before this in this order
+    start: str  # address of the first page in this order
 
 
-def timeline(alert: Alert, *, kind: str = "all", oldest_first: bool = False, before: int | None = None) -> Timeline:
-    """At most three queries."""
+@dataclass(frozen=True)
+class Page:
+    """Some entries, oldest first, and the time they stand for: from `begin`, without `end`; None: without a border.
+    Pages meet, so what lies between two entries is on exactly one. `beyond`: the entry that follows the newest."""
+
+    entries: list[AlertHistory]
+    begin: datetime | None
+    end: datetime | None
+    beyond: AlertHistory | None
+    more: bool
+
+    def covers(self, at: datetime) -> bool:
+        return (self.begin is None or at >= self.begin) and (self.end is None or at < self.end)
+
+
+def timeline(
+    alert: Alert,
+    *,
+    kind: str = "all",
+    oldest_first: bool = False,
+    before: int | None = None,
+    after: int | None = None,
+) -> Timeline:
+    """At most four queries. `before`, newest first, and `after`, oldest first: where the last page ended."""
     kind = kind if kind in KINDS else "all"
-    rows = AlertHistory.objects.filter(alert=alert).select_related("user").order_by("-id")
-    if kind == "people":
-        rows = rows.filter(action__in=BY_PEOPLE)
-    elif kind == "source":
-        rows = rows.exclude(action__in=[*BY_PEOPLE, *OF_QUIET])
-    elif kind == "quiet":
-        rows = rows.filter(Q(action__in=OF_QUIET) | ~Q(news=News.NONE))
-    if before is not None:
-        rows = rows.filter(id__lt=before)
-    found = list(rows[: SHOWN + 1])
-    more, found = len(found) > SHOWN, found[:SHOWN]
-    steps = [_step(entry) for entry in found]
-    begin = found[-1].created_at if found and more else None
-    end = found[0].created_at if found and before is not None else None
+    at = after if oldest_first else before
+    page = _page(_rows(alert, kind), at, oldest_first=oldest_first)
+    ranked = [(step.at, ENTRY, step) for step in map(_step, page.entries)]
     if kind in ("all", "quiet"):
-        steps += _reasons(alert, begin, end)
-    if kind in ("all", "source") and found:
-        steps += _folded(alert, list(reversed(found)), begin, end)
-    steps.sort(key=lambda step: step.at, reverse=not oldest_first)
+        ranked += _reasons(alert, page)
+    if kind in ("all", "source"):
+        ranked += ((step.at, FOLDED, step) for step in _folded(alert, page))
+    ranked.sort(key=lambda line: line[:2])
+    steps = [step for _, _, step in ranked]
 
     def url(**changes: Any) -> str:
         asked = {"kind": kind, "order": "oldest" if oldest_first else "", **changes}
         words = urlencode({name: value for name, value in asked.items() if value and value != "all"})
-        return f"?{words}#timeline" if words else f"/alerts/{alert.pk}/#timeline"
+        return f"{alert.get_absolute_url()}{f'?{words}' if words else ''}#timeline"
 
+    further = ""
+    if page.more:
+        further = url(after=page.entries[-1].pk) if oldest_first else url(before=page.entries[0].pk)
     return Timeline(
-        steps,
+        steps if oldest_first else steps[::-1],
         kind,
         oldest_first,
-        url(before=found[-1].pk) if more else "",
+        further,
         [(label, url(kind=name), name == kind) for name, label in KINDS.items()],
         url(order="" if oldest_first else "oldest"),
+        at is None,
+        url(),
     )
+
+
+def _rows(alert: Alert, kind: str) -> QuerySet[AlertHistory]:
+    rows = AlertHistory.objects.filter(alert=alert).select_related("user")
+    if kind == "people":
+        return rows.filter(action__in=BY_PEOPLE)
+    if kind == "source":
+        return rows.exclude(action__in=[*BY_PEOPLE, *OF_QUIET])
+    if kind == "quiet":
+        return rows.filter(Q(action__in=OF_QUIET) | ~Q(news=News.NONE))
+    return rows
+
+
+def _page(rows: QuerySet[AlertHistory], at: int | None, *, oldest_first: bool) -> Page:
+    """The entry of `at` is read too: it says where the page before this one ended."""
+    if at is not None:
+        rows = rows.filter(id__gte=at) if oldest_first else rows.filter(id__lte=at)
+    found = list(rows.order_by("id" if oldest_first else "-id")[: SHOWN + 2])
+    edge = found.pop(0) if at is not None and found and found[0].pk == at else None
+    more = len(found) > SHOWN
+    next_one, found = (found[SHOWN] if more else None), found[:SHOWN]
+    if oldest_first:
+        # What lies before an entry belongs to it, as in the other order what lies after it does.
+        begin = found[0].created_at if edge is not None and found else None
+        end = next_one.created_at if next_one is not None else None
+        return Page(found, begin, end, next_one, more)
+    begin = found[-1].created_at if more else None
+    end = edge.created_at if edge is not None else None
+    return Page(found[::-1], begin, end, edge, more)
 
 
 def _step(entry: AlertHistory) -> Step:
@@ -136,34 +187,43 @@ def word(name: str, value: Any) -> str:
     )
 
 
-def _reasons(alert: Alert, begin: datetime | None, end: datetime | None) -> Iterable[Step]:
-    """Reasons to be quiet, where history does not say so itself: those that began with the alert, or beside others."""
-    rows = Suppression.objects.filter(alert=alert).select_related("root", "window").order_by("-id")
-    for row in rows[:SHOWN]:
+def _reasons(alert: Alert, page: Page) -> Iterable[tuple[datetime, int, Step]]:
+    """Reasons to be quiet, from when to when, in the time of this page."""
+    inside: dict[str, Any] = {}
+    if page.begin is not None:
+        inside["gte"] = page.begin
+    if page.end is not None:
+        inside["lt"] = page.end
+    began = Q(started_at__isnull=False, **{f"started_at__{word}": at for word, at in inside.items()})
+    ended = Q(ended_at__isnull=False, **{f"ended_at__{word}": at for word, at in inside.items()})
+    rows = Suppression.objects.filter(began | ended, alert=alert).select_related("root", "window").order_by("-id")
+    for row in rows[:REASONS_SHOWN]:
         noun = KEPT_QUIET.get(SuppressionKind(row.kind), row.kind)
         by = row.root.title if row.root_id and row.root else row.window.name if row.window_id and row.window else ""
-        if (begin is None or row.started_at >= begin) and (end is None or row.started_at < end):
+        if page.covers(row.started_at):
             until = format_html("looked at again at {}", moment(row.until)) if row.until and not row.ended_at else ""
-            yield Step(row.started_at, "quiet", f"Quiet: {noun}{f', {by}' if by else ''}", delta=until)
-        if (
-            row.ended_at is not None
-            and (begin is None or row.ended_at >= begin)
-            and (end is None or row.ended_at < end)
-        ):
-            yield Step(row.ended_at, "quiet", f"No longer quiet: {noun}", delta=row.ended_because)
+            yield (
+                row.started_at,
+                BEGUN,
+                Step(row.started_at, "quiet", f"Quiet: {noun}{f', {by}' if by else ''}", delta=until),
+            )
+        if row.ended_at is not None and page.covers(row.ended_at):
+            yield row.ended_at, ENDED, Step(row.ended_at, "quiet", f"No longer quiet: {noun}", delta=row.ended_because)
 
 
-def _folded(
-    alert: Alert, entries: Sequence[AlertHistory], begin: datetime | None, end: datetime | None
-) -> Iterable[Step]:
+def _folded(alert: Alert, page: Page) -> Iterable[Step]:
     """Events between what happened; the one that made it happen is told by that."""
+    entries = sorted(page.entries, key=lambda entry: entry.created_at)
+    followed = [*entries, page.beyond]
     marks = [entry.created_at for entry in entries]
-    for stretch, (number, first, last) in occurrences.between(alert.pk, marks).items():
-        if (begin is not None and last < begin) or (end is not None and first >= end):
-            continue
-        if stretch < len(entries) and entries[stretch].action in BY_EVENTS:
-            number -= 1
+    stretches = []
+    for stretch, (number, first, last) in occurrences.between(alert.pk, marks, page.begin, page.end).items():
+        follower = followed[stretch]
+        tells = follower is not None and follower.action in BY_EVENTS
+        stretches.append((number - tells, first, last, tells))
+    before = occurrences.last_before(alert.pk, [last for number, _, last, tells in stretches if tells and number > 1])
+    for number, first, last, tells in stretches:
         if number == 1:
             yield Step(first, "source", "1 event received")
         elif number > 1:
-            yield Step(first, "source", f"{number:,} events received", until=last)
+            yield Step(first, "source", f"{number:,} events received", until=before.get(last) if tells else last)

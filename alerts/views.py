@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.cache import patch_cache_control
@@ -71,7 +72,8 @@ def changes(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     alert = Alert.objects.filter(pk=pk).first()
     if alert is None:
         raise Http404("This alert no longer exists.")
-    return _fresh(render(request, "alerts/_changes.html", {"difference": rawdiff.difference(alert), "alert": alert}))
+    template = "alerts/_changes.html" if is_htmx(request) else "alerts/changes.html"
+    return _fresh(render(request, template, {"difference": rawdiff.difference(alert), "alert": alert}))
 
 
 @require_safe
@@ -173,7 +175,7 @@ def _detail(request: HttpRequest, pk: UUID, *, done: str = "", error: str = "", 
     context = {
         "view": DetailView.of(
             alert,
-            request.GET,
+            _asked(request),
             link=request.build_absolute_uri(alert.get_absolute_url()),
             is_staff=bool(getattr(request.user, "is_staff", False)),
         ),
@@ -187,6 +189,13 @@ def _detail(request: HttpRequest, pk: UUID, *, done: str = "", error: str = "", 
     }
     template = "alerts/_detail.html" if is_htmx(request) else "alerts/detail.html"
     return render(request, template, context, status=status)
+
+
+def _asked(request: HttpRequest) -> QueryDict:
+    """What the page shows of the timeline, also when an action sends the page back."""
+    return (
+        request.GET if request.method == "GET" else QueryDict(urlsplit(request.headers.get("HX-Current-URL", "")).query)
+    )
 
 
 def _refused(request: HttpRequest, pk: UUID, status: int, sentence: str) -> HttpResponse:
