@@ -80,15 +80,17 @@ def _card(row: Connector, states: Counter[str], open_alerts: int, every: str | N
     state = state_of(row)
     shown = [(word, number, STATE_TONES.get(word, "minor")) for word, number in sorted(states.items())]
     heard = row.last_poll_at or row.last_success_at
+    manifest = manifests().get(row.type)
+    is_asked = manifest is not None and manifest.polls
     return Card(
         row,
-        manifests().get(row.type),
+        manifest,
         state,
-        WORDS.get(state, state),
+        "receives" if state == "unknown" and not is_asked else WORDS.get(state, state),
         TONES.get(state, "info"),
         sum(states.values()),
         shown,
-        f"{age(now - heard)} ago" if heard else "never",
+        f"{age(now - heard)} ago" if heard else "never" if is_asked else "",
         every or "",
         open_alerts,
     )

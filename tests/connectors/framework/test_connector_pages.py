@@ -65,6 +65,7 @@ def test_every_connector_is_on_the_overview_with_how_it_is(engineer: Client, con
     assert "1 ok" in shown
     assert "1 unreachable" in shown
     assert "every 60 s" in shown
+    assert "Events API receives" in shown  # nobody asks it anything
 
 
 def test_the_number_of_queries_does_not_grow_with_the_connectors(
