@@ -18,6 +18,7 @@ from alerts import actions
 from alerts.choices import OPEN_STATUSES, Action, Category, Severity
 from alerts.filters import AlertFilterSet
 from alerts.models import Alert, AlertHistory
+from alerts.pagination import AlertPagination
 from alerts.serializers import (
     DETAIL_ONLY,
     NAMES,
@@ -44,6 +45,7 @@ class AlertViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
     queryset = Alert.objects.all()
     serializer_class = AlertSerializer
     filterset_class = AlertFilterSet
+    pagination_class = AlertPagination
     http_method_names = ["get", "head", "post"]
     lookup_value_regex = "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
     access = {

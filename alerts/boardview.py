@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from django.utils import timezone
 
-from alerts import queries
+from alerts import queries, reach
 from alerts.choices import Category, Priority, Severity, Status
-from alerts.columns import Column, Row, age
+from alerts.columns import Column, Row, age, exact
 from alerts.filters import ids_in
 from alerts.models import Alert
 from alerts.queries import BoardQuery, Counts, Page
@@ -205,8 +205,17 @@ def empty_sentence(query: BoardQuery, page: Page) -> str:
         return ""
     if query.given.keys() == {"root"}:
         return "This alert explains no other now."
+    if page.reached:
+        return f"No alert matches among the {reach.MOST:,} that were looked through, back to {exact(page.reached)}."
     if query.narrowed:
         return "No alert matches these filters."
     last = queries.last_alert_at()
     said = f"Last alert {age(timezone.now() - last)} ago." if last else "No alert has arrived yet."
     return f"{'Nothing here.' if 'status' in query.given else 'Nothing open.'} {said}"
+
+
+def reached_sentence(page: Page) -> str:
+    """That a page ends before the list does; empty when it does not, or when the empty page has said so."""
+    if page.reached is None or not page.rows:
+        return ""
+    return f"Looked through {reach.MOST:,} alerts, back to {exact(page.reached)}. “Older” goes on from there."

@@ -16,6 +16,7 @@ from django.db.models.functions import Left
 from django.http import QueryDict
 
 from alerts import quiet, searchterms
+from alerts import reach as how_far
 from alerts.choices import OPEN_STATUSES, SEVERITY_WORDS, Condition, Severity, Status
 from alerts.columns import SUBTITLE_CHARACTERS, Row
 from alerts.filters import AlertFilterSet
@@ -141,6 +142,13 @@ class Page:
     older: str = ""
     newer: str = ""
     errors: list[str] = field(default_factory=list)
+    total: int | None = None  # how many match on all pages; None when ended ones are among them, or nothing narrows it
+    reached: datetime | None = None  # a page that could not be filled looked back to here, and no further
+
+    @property
+    def matches(self) -> str:
+        """1,234 match; empty when they are not counted."""
+        return "" if self.total is None else f"{self.total:,} match{'es' if self.total == 1 else ''}"
 
 
 @dataclass(frozen=True)
@@ -204,19 +212,41 @@ def page(query: BoardQuery, user: User | AnonymousUser) -> Page:
     filterset = query.filterset(Alert.objects.all(), user)
     if not filterset.is_valid():
         return Page(errors=filter_errors(filterset))
-    alerts = filterset.qs
+    alerts, reach = how_far.of(query.effective, filterset.qs)
+    count_with_page = how_far.only_open(query.effective) and not query.effective.keys() <= how_far.COUNTED_BY_INDEX
+
+    def page_from(cursor: str | None) -> keyset.Page[Alert]:
+        return keyset.page(
+            alerts,
+            cursor=cursor,
+            size=PAGE_SIZE,
+            late=rows(Alert.objects.all()),
+            total=count_with_page,
+            reach=reach,
+        )
+
     try:
-        found = keyset.page(rows(alerts), cursor=query.cursor or None, size=PAGE_SIZE)
+        found = page_from(query.cursor or None)
     except keyset.InvalidCursor:
         return Page(errors=["This link to a page is damaged. Go back to the first page."])
     if query.cursor and found.previous is None:
         # Arrived at the top: a full first page rather than what happened to be above the last one.
-        found = keyset.page(rows(alerts), cursor=None, size=PAGE_SIZE)
+        found = page_from(None)
     return Page(
         rows=as_rows(found.rows),
         older=query.page_url(found.next) if found.next else "",
         newer=query.page_url(found.previous) if found.previous else "",
+        total=found.total if count_with_page or not query.narrowed else total(query, user),
+        reached=found.edge.occurred_at if found.edge else None,
     )
+
+
+def total(query: BoardQuery, user: User | AnonymousUser) -> int | None:
+    """How many alerts match, exactly. None when ended ones may be among them, for that would mean to read them all."""
+    filterset = query.filterset(Alert.objects.all(), user)
+    if not how_far.only_open(query.effective) or not filterset.is_valid():
+        return None
+    return filterset.qs.order_by().count()
 
 
 def explained_by(root: UUID) -> QuerySet[Alert]:

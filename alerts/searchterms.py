@@ -81,6 +81,29 @@ def says_me(text: str) -> bool:
     return any(term.field == "assignee" and "me" in _lower(term) for term in _terms(text))
 
 
+@lru_cache(maxsize=1_000)
+def only_open(text: str) -> bool:
+    """Whatever else it says, it finds open alerts alone."""
+    return any(
+        not term.negated
+        and (
+            (term.field == "status" and _lower(term) <= {*OPEN_STATUSES})
+            or (term.field == "is" and _lower(term) <= {"open", "quiet", "stale"})
+            or term.field == "root"
+        )
+        for term in _terms(text)
+    )
+
+
+@lru_cache(maxsize=1_000)
+def one_device(text: str) -> bool:
+    """It names addresses, not networks, so that an index has their alerts together."""
+    return any(
+        not term.negated and term.field == "ip" and not any("/" in value for value in term.values)
+        for term in _terms(text)
+    )
+
+
 def _terms(text: str) -> tuple[Term, ...]:
     try:
         return parse(text)

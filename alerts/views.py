@@ -53,6 +53,7 @@ def board(request: HttpRequest) -> HttpResponseBase:
                 "filters": boardview.filters(query),
                 "chips": boardview.chips(query),
                 "empty": boardview.empty_sentence(query, page),
+                "reached": boardview.reached_sentence(page),
                 "can_act": can_act,
             },
         )

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, Count, Q, When, Window
 from django.utils import timezone
 
 Row = TypeVar("Row", bound=models.Model)
@@ -29,29 +29,95 @@ class Page(Generic[Row]):
     rows: list[Row]
     next: str | None  # cursors, opaque to everybody else
     previous: str | None
+    total: int | None = None  # of all pages, when it was asked for
+    edge: Row | None = None  # where a page that could not be filled stopped looking; it has only its position
 
 
-def page(queryset: models.QuerySet[Row], *, cursor: str | None, size: int) -> Page[Row]:
+@dataclass(frozen=True)
+class Reach(Generic[Row]):
+    """How far one page looks for its rows: through so many of these, which an index holds in the order asked for."""
+
+    among: models.QuerySet[Row]
+    most: int
+
+
+def page(
+    queryset: models.QuerySet[Row],
+    *,
+    cursor: str | None,
+    size: int,
+    late: models.QuerySet[Row] | None = None,
+    total: bool = False,
+    reach: Reach[Row] | None = None,
+) -> Page[Row]:
     """`size` rows of an ordered queryset from the cursor on, in one query.
 
     The order must name columns of the model that are never null, the last of them unique.
+    `late`: finds the positions first and reads these few rows from here with a second query, so that sorting thousands
+    carries neither their texts nor their joins.
+    `total`: counts all that match in the same pass, which then reads all of them.
+    `reach`: one query more, and the page may have fewer rows than there are; the next one goes on from there. All
+    columns of the order must then be sorted in one direction.
     Raises InvalidCursor.
     """
     order = tuple(str(name) for name in queryset.query.order_by)
     position, backwards = _decode(cursor, queryset.model, order) if cursor else (None, False)
-    if position is not None:
-        queryset = queryset.filter(_beyond(position, queryset.model, _turned(order) if backwards else order))
-    found = list(queryset.order_by(*(_turned(order) if backwards else order))[: size + 1])
+    way = _turned(order) if backwards else order
+    wanted = queryset.only(*(name.lstrip("-") for name in order)) if late is not None else queryset
+    edge = None
+    if reach is not None:
+        edge = _edge(reach, position, way)
+        if edge is not None:
+            wanted = wanted.filter(_RowCompare(_position(edge, way), wanted.model, _turned(way), inclusive=True))
+    found, number = _found(wanted, position, way, size + 1, total)
     more, rows = len(found) > size, found[:size]
+    if late is not None and rows:
+        known = {row.pk: row for row in late.filter(pk__in=[row.pk for row in rows])}
+        rows = [known[row.pk] for row in rows if row.pk in known]
+    stopped = edge if edge is not None and not more else None
     if backwards:
         rows.reverse()
     first, last = (_position(rows[0], order), _position(rows[-1], order)) if rows else (position, position)
+    if stopped is not None:
+        if backwards:
+            first = _position(stopped, order)
+        else:
+            last = _position(stopped, order)
+        more = True
     has_next, has_previous = (True, more) if backwards else (more, position is not None)
     return Page(
         rows,
         next=_encode(last, order, backwards=False) if has_next and last is not None else None,
         previous=_encode(first, order, backwards=True) if has_previous and first is not None else None,
+        total=number,
+        edge=stopped,
     )
+
+
+def _found(
+    queryset: models.QuerySet[Row], position: Sequence[Any] | None, way: Sequence[str], most: int, total: bool
+) -> tuple[list[Row], int | None]:
+    """The first rows beyond the position, and how many match on both sides of it, if that is asked for."""
+    beyond = None if position is None else _beyond(position, queryset.model, way)
+    if not total:
+        return list((queryset if beyond is None else queryset.filter(beyond)).order_by(*way)[:most]), None
+    counted = queryset.annotate(keyset_total=Window(Count("*")))
+    if beyond is not None:
+        # Those beyond come first, the others only keep their part in the count.
+        counted = counted.annotate(keyset_beyond=Case(When(beyond, then=1), default=0))
+        found: list[Any] = list(counted.order_by("-keyset_beyond", *way)[:most])
+        number = found[0].keyset_total if found else 0
+        return [row for row in found if row.keyset_beyond], number
+    found = list(counted.order_by(*way)[:most])
+    return found, found[0].keyset_total if found else 0
+
+
+def _edge(reach: Reach[Row], position: Sequence[Any] | None, way: Sequence[str]) -> Row | None:
+    """The last row that may be looked at; None when there are not that many."""
+    among = reach.among.only(*(name.lstrip("-") for name in way)).order_by(*way)
+    if position is not None:
+        among = among.filter(_RowCompare(position, among.model, way))
+    return next(iter(among[reach.most - 1 : reach.most]), None)
 
 
 def _beyond(position: Sequence[Any], model: type[models.Model], order: Sequence[str]) -> Q | _RowCompare:
@@ -74,10 +140,12 @@ class _RowCompare(models.Func):
 
     output_field = models.BooleanField()
 
-    def __init__(self, position: Sequence[Any], model: type[models.Model], order: Sequence[str]) -> None:
+    def __init__(
+        self, position: Sequence[Any], model: type[models.Model], order: Sequence[str], *, inclusive: bool = False
+    ) -> None:
         fields = [_field(model, name) for name in order]
         self.width = len(fields)
-        self.sign = "<" if order[0].startswith("-") else ">"
+        self.sign = ("<" if order[0].startswith("-") else ">") + ("=" if inclusive else "")
         values = [models.Value(v, output_field=f) for v, f in zip(position, fields, strict=True)]
         super().__init__(*(models.F(f.name) for f in fields), *values)
 

@@ -278,11 +278,11 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(viewer, django_assert
 
     fill(1)
     viewer.get("/alerts/")
-    # session, user, two for permissions; sequence, rows, what they explain, connectors of the filter form, counters
-    with django_assert_num_queries(9):
+    # session, user, two for permissions; sequence, positions, rows, what they explain, connectors of the filter form, counters
+    with django_assert_num_queries(10):
         viewer.get("/alerts/")
     fill(30)
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         viewer.get("/alerts/")
 
 
