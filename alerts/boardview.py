@@ -27,6 +27,7 @@ LABELS = {
     "told_to": "told before",
     "root": "explained by",
 }
+GROUPING_LABELS = {"device": "device", "site": "site", "root": "root cause", "type": "alert type"}
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,8 @@ def filters(query: BoardQuery) -> Filters:
         since=given.get("from", ""),
         until=given.get("to", ""),
         search=given.get("search", ""),
-        kept=[(name, value) for name, value in given.items() if name not in in_form],
-        searching_keeps=[(name, value) for name, value in given.items() if name != "search"],
+        kept=[(name, value) for name, value in {**given, **query.beside}.items() if name not in in_form],
+        searching_keeps=[(name, value) for name, value in {**given, **query.beside}.items() if name != "search"],
         number=len(in_form & set(given) - {"search"}),
     )
 

@@ -6,38 +6,64 @@ Templates only look attributes up; date and plural filters in a row cost more th
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
 
-from alerts.choices import OPEN_STATUSES, SEVERITY_WORDS, Status
+from alerts.choices import OPEN_STATUSES, SEVERITY_WORDS, Priority, Status
 from alerts.models import Alert
 from alerts.quiet import NOTHING, Notes, Phrase
 from alerts.suppressions import words
 
 SUBTITLE_CHARACTERS = 200
+PRIORITY_WORDS: dict[int, str] = {p.value: p.label for p in Priority}
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`ordering`: the value of the filter of that name that sorts by it, worst or newest first; empty: not sortable."""
+    """`ordering`: the value of the filter of that name that sorts by it, worst or newest first; empty: not sortable.
+
+    `shown`: where nobody chose. `fixed`: a row without it would not say what it is about.
+    """
 
     key: str
     label: str
     ordering: str = ""
+    shown: bool = True
+    fixed: bool = False
 
 
 COLUMNS = (
-    Column("severity", "Severity", "-severity"),
-    Column("title", "Alert"),
+    Column("severity", "Severity", "-severity", fixed=True),
+    Column("title", "Alert", fixed=True),
     Column("device", "Device", "device_name"),
     Column("source", "Source"),
     Column("seen", "Seen"),
     Column("since", "Since", "-occurred_at"),
     Column("status", "Status"),
+    Column("priority", "Priority", "priority", shown=False),
+    Column("category", "Category", shown=False),
+    Column("type", "Type", shown=False),
+    Column("component", "Component", shown=False),
+    Column("site", "Site", shown=False),
+    Column("tags", "Tags", shown=False),
+    Column("last", "Last seen", "-last_occurrence_at", shown=False),
+    Column("assignee", "Assignee", shown=False),
 )
+BY_KEY = {column.key: column for column in COLUMNS}
+DEFAULT_COLUMNS = tuple(column.key for column in COLUMNS if column.shown)
+
+
+def known_columns(keys: Iterable[str]) -> tuple[str, ...]:
+    """Those there are, each once, in the given order; without any the default ones. Fixed ones are never missing."""
+    wanted = tuple(dict.fromkeys(key for key in keys if key in BY_KEY))
+    if not wanted:
+        return DEFAULT_COLUMNS
+    missing = tuple(column.key for column in COLUMNS if column.fixed and column.key not in wanted)
+    return missing + wanted
 
 
 @dataclass(slots=True)
@@ -60,8 +86,16 @@ class Row:
     since_exact: str
     age: str
     last_seen: str
+    last_exact: str
+    last_age: str
     status: str
     who: str
+    priority: str
+    category: str
+    alert_type: str
+    component: str
+    tags: tuple[str, ...]
+    assignee: str
     explains: int
     reasons: tuple[Phrase, ...]
     can_be_acknowledged: bool
@@ -79,7 +113,8 @@ class Row:
         who = ""
         if alert.status == Status.ACKNOWLEDGED and alert.acknowledged_by_id:
             who = alert.acknowledged_by.get_username() if alert.acknowledged_by else ""
-        since = alert.occurred_at
+        since, last = alert.occurred_at, alert.last_occurrence_at
+        now = now or timezone.now()
         title = alert.title or alert.alert_type
         return cls(
             id=str(alert.pk),
@@ -96,10 +131,18 @@ class Row:
             since=since.isoformat(),
             since_ms=round(since.timestamp() * 1000),
             since_exact=exact(since),
-            age=age((now or timezone.now()) - since),
-            last_seen=alert.last_occurrence_at.isoformat(),
+            age=age(now - since),
+            last_seen=last.isoformat(),
+            last_exact=exact(last),
+            last_age=age(now - last),
             status=alert.status,
             who=who,
+            priority=PRIORITY_WORDS.get(alert.priority, ""),
+            category=alert.category,
+            alert_type=alert.alert_type,
+            component=alert.component,
+            tags=tuple(alert.tags),
+            assignee=alert.assigned_to.get_username() if alert.assigned_to_id and alert.assigned_to else "",
             explains=notes.explains,
             reasons=notes.reasons,
             can_be_acknowledged=is_open and alert.acknowledged_at is None,

@@ -20,6 +20,7 @@ from django.contrib.auth.models import User
 from django.db import InterfaceError, OperationalError
 from django.http.request import split_domain_port, validate_host
 
+from alerts.columns import known_columns
 from alerts.hub import EVENTS, NOT_ALLOWED, SHOWN_LIMIT, Client, hub
 from alerts.livelook import Watcher
 from alerts.queries import BoardQuery
@@ -107,12 +108,17 @@ def _subscribe(client: Client, content: dict[str, Any]) -> None:
     text = content.get("filter", "")
     if not isinstance(text, str) or "\0" in text:
         raise BadMessage("“filter” is the board's query string.")
+    columns = content.get("columns", "")
+    if not isinstance(columns, str):
+        raise BadMessage("“columns” is a comma list of columns of the board.")
     since = _integer(content, "since")
     if "shown" in content:
         client.shown, client.tells_shown = _ids(content, "shown"), True
     client.forget()
     client.query = BoardQuery.parse(text)
     client.format, client.events = wanted, frozenset(events)
+    client.wants_views = content.get("views") is True
+    client.columns = known_columns(columns.split(","))
     hub().subscribe(client, since)
 
 

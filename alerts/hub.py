@@ -19,8 +19,10 @@ from weakref import WeakKeyDictionary
 from channels.layers import get_channel_layer
 from django.db import InterfaceError, OperationalError
 
+from alerts.columns import DEFAULT_COLUMNS
 from alerts.livelook import Audience, Catch, Look, Newcomer, Reader, Watcher
 from alerts.queries import BoardQuery, Counts
+from alerts.viewcounts import ViewCounter
 from opsconductor import doorbell
 
 log = logging.getLogger(__name__)
@@ -63,6 +65,8 @@ class Client:
         self.send, self.close = send, close
         self.query: BoardQuery | None = None  # None: nothing subscribed, nothing sent
         self.format = "html"
+        self.columns = DEFAULT_COLUMNS
+        self.wants_views = False
         self.events: frozenset[str] = EVENTS
         self.shown: set[UUID] = set()
         self.tells_shown = False
@@ -75,6 +79,8 @@ class Client:
         self._counts: Counts | None = None
         self._counts_sent: Counts | None = None
         self._notices: list[dict[str, Any]] = []
+        self._views: dict[int, int | None] = {}  # numbers of saved views that wait to be sent
+        self._views_sent: dict[int, int | None] = {}
         self._closing: int | None = None
         self._due = asyncio.Event()
         self._acknowledged = asyncio.Event()
@@ -87,6 +93,14 @@ class Client:
             self._closing = SILENT
         self._due.set()
 
+    def tell_views(self, numbers: dict[int, int | None]) -> None:
+        """Open alerts of each saved view, None for one whose filters are not valid; what is known is not said again."""
+        news = {pk: number for pk, number in numbers.items() if self._views_sent.get(pk, -1) != number}
+        self._views_sent = numbers
+        if news:
+            self._views.update(news)
+            self._due.set()
+
     def end(self, code: int) -> None:
         self._closing = code
         self._due.set()
@@ -94,6 +108,7 @@ class Client:
     def forget(self) -> None:
         self._pending.clear()
         self._more, self._counts, self._counts_sent = 0, None, None
+        self._views_sent = {}
 
     def reload(self) -> None:
         """Too much to send one by one; silence until it subscribes anew."""
@@ -106,8 +121,13 @@ class Client:
         if self._awaited is not None and seq >= self._awaited:
             self._acknowledged.set()
 
-    def offer(self, catch: Catch, matched: dict[UUID, int], counts: Counts | None, seq: int) -> None:
-        """Adds what this socket should hear of: alerts it shows or should show, and those it shows no longer."""
+    def offer(
+        self, catch: Catch, matched: dict[UUID, int], counts: Counts | None, seq: int, *, missed: bool = False
+    ) -> None:
+        """Adds what this socket should hear of: alerts it shows or should show, and those it shows no longer.
+
+        `missed`: it happened before this socket subscribed, and is no reason for a sound.
+        """
         for pk, event in catch.events.items():
             if event not in self.events:
                 continue
@@ -119,7 +139,9 @@ class Client:
                 if self.format == "html" and not alert.rendered:
                     self._more += event == "alert_created" and pk not in self.shown
                     continue
-                body = {"html": alert.html.get(self.can_act)} if self.format == "html" else {"alert": alert.data}
+                body = {"alert": alert.data}
+                if self.format == "html":
+                    body = {"html": alert.html(self.columns, self.can_act)}
             elif event == "alert_created" or (self.tells_shown and pk not in self.shown):
                 continue
             else:
@@ -131,6 +153,7 @@ class Client:
                 "matches": pk in matched,
                 "status": alert.status,
                 "severity": alert.severity,
+                **({"missed": True} if missed else {}),
                 **body,
             }
         self.newest_seq = max(self.newest_seq, seq)
@@ -159,6 +182,9 @@ class Client:
             if self._closing is not None:
                 await self.close(self._closing)
                 return
+            if self._views:
+                views, self._views = self._views, {}
+                await self.send({"type": "views", "open": {str(pk): number for pk, number in views.items()}})
             wait = last_sent + MIN_INTERVAL_SECONDS - time.monotonic()
             if wait > 0:
                 await asyncio.sleep(wait)
@@ -223,6 +249,7 @@ class Hub:
         self._newcomers: dict[Client, int | None] = {}
         self._reader = Reader()
         self._task: asyncio.Task[None] | None = None
+        self._views = ViewCounter(self.clients)
         self._wake = asyncio.Event()
         self._rang = False
         self._repeats_owed = False
@@ -268,6 +295,7 @@ class Hub:
     async def _run(self) -> None:
         executor = ThreadPoolExecutor(1, thread_name_prefix="hub")
         listener = asyncio.create_task(self._listen(), name="hub-doorbell")
+        counter = asyncio.create_task(self._views.run(), name="hub-views")
         try:
             while True:
                 started = time.monotonic()
@@ -289,6 +317,7 @@ class Hub:
                 await self._wait()
         finally:
             listener.cancel()
+            counter.cancel()
             executor.shutdown(wait=False, cancel_futures=True)
 
     async def _wait(self) -> None:
@@ -318,6 +347,7 @@ class Hub:
                 audience = audiences.setdefault(key, Audience(client.query, client.watcher.user))
                 audience.shown |= client.shown
                 audience.json |= client.format == "json"
+                audience.columns.update(client.columns)
         try:
             look = await asyncio.get_running_loop().run_in_executor(
                 executor,
@@ -348,6 +378,8 @@ class Hub:
         if look.live.events or first:  # what a follower read before the first look may be older than its cursor
             for follower in self.followers:
                 follower.changed()
+        if look.live.events or newcomers:
+            self._views.owe()
         self._hand_out(look, clients)
 
     def _hand_out(self, look: Look, clients: Iterable[Client]) -> None:
@@ -374,7 +406,7 @@ class Hub:
                 client.reloaded = False
                 client.newest_seq = client.seq = look.cursor
                 client.tell({"type": "subscribed", "seq": look.cursor})
-                client.offer(caught, matched, look.counts, look.cursor)
+                client.offer(caught, matched, look.counts, look.cursor, missed=True)
             elif look.live.events:
                 client.offer(look.live, matched, look.counts, look.cursor)
 

@@ -23,7 +23,7 @@ from alerts import queries, quiet
 from alerts.choices import OPEN_STATUSES, SEVERITY_WORDS, Action
 from alerts.models import Alert, AlertHistory
 from alerts.queries import BoardQuery, Counts
-from alerts.rendering import render_row
+from alerts.rendering import Cells, render_cells
 from opsconductor.models import ApiKey
 
 if TYPE_CHECKING:
@@ -55,12 +55,13 @@ class Rights:
 
 @dataclass
 class Audience:
-    """Sockets with the same filter: what they match is asked once."""
+    """Sockets with the same filter: what they match is asked once. `columns`: all that one of them shows."""
 
     query: BoardQuery
     user: User
     shown: set[UUID] = field(default_factory=set)
     json: bool = False
+    columns: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -77,16 +78,26 @@ class Newcomer:
 
 @dataclass
 class LiveAlert:
-    """A changed alert. `html` by whether the reader may act; not rendered when no board has room for it."""
+    """A changed alert. `cells` hold every column that somebody shows; None when no board has room for it."""
 
     status: str
     severity: str
-    html: dict[bool, str] = field(default_factory=dict)
+    cells: Cells | None = None
     data: dict[str, Any] | None = None
+    _rows: dict[tuple[tuple[str, ...], bool], str] = field(default_factory=dict)
 
     @property
     def rendered(self) -> bool:
-        return bool(self.html)
+        return self.cells is not None
+
+    def html(self, columns: tuple[str, ...], can_act: bool) -> str | None:
+        """The row for a reader with these columns; put together once for all who have the same."""
+        if self.cells is None:
+            return None
+        key = (columns, can_act)
+        if key not in self._rows:
+            self._rows[key] = str(self.cells.html(columns, can_act=can_act))
+        return self._rows[key]
 
 
 @dataclass
@@ -156,8 +167,7 @@ class Reader:
             self.rights_read_at = time.monotonic()
         _match(look, wanted, audiences, {newcomer.key for newcomer in newcomers.values()})
         if wanted:
-            variants = {rights.act for rights in look.rights.values()}
-            alerts = _alerts(wanted, look, audiences, variants, rows_per_audience)
+            alerts = _alerts(wanted, look, audiences, rows_per_audience)
             look.live = Catch(_events(actions, repeated, alerts), alerts)
         for client, done in missed.items():
             known = repeated & newcomers[client].shown
@@ -303,9 +313,9 @@ def _events(
 
 
 def _alerts(
-    wanted: Iterable[UUID], look: Look, audiences: Mapping[Hashable, Audience], variants: set[bool], room: int
+    wanted: Iterable[UUID], look: Look, audiences: Mapping[Hashable, Audience], room: int
 ) -> dict[UUID, LiveAlert]:
-    """Every wanted alert with its state; rendered, once for each kind of reader, where a board has room for it."""
+    """Every wanted alert with its state; rendered, once for all readers, where a board has room for it."""
     states = Alert.objects.filter(pk__in=list(wanted)).values_list("pk", "status", "severity")
     alerts = {pk: LiveAlert(status, SEVERITY_WORDS[severity]) for pk, status, severity in states}
     rendered: set[UUID] = set()
@@ -315,6 +325,7 @@ def _alerts(
         rendered.update(pk for pk, rank in matched.items() if rank < room or pk in audience.shown)
         if audience.json:
             as_data.update(matched)
+    columns = {key for audience in audiences.values() for key in audience.columns}
     now = timezone.now()
     found = list(queries.rows(Alert.objects.filter(pk__in=rendered | as_data)))
     for alert, row in zip(found, queries.as_rows(found, now), strict=True):
@@ -323,7 +334,7 @@ def _alerts(
             continue
         live.status, live.severity = row.status, row.severity
         if alert.pk in rendered:
-            live.html = {act: str(render_row(row, can_act=act)) for act in variants}
+            live.cells = render_cells(row, columns)
         if alert.pk in as_data:
             live.data = row.as_json(alert)
     return alerts

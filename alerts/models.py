@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import Q, Value
 from django.utils import timezone
 
+from alerts.board_models import BoardPreferences, SavedView
 from alerts.choices import (
     OPEN_STATUSES,
     Action,
@@ -25,6 +26,17 @@ from alerts.choices import (
     SuppressionKind,
 )
 from alerts.ids import uuid7
+
+__all__ = [
+    "Alert",
+    "AlertHistory",
+    "AlertTypeSetting",
+    "BoardPreferences",
+    "MaintenanceWindow",
+    "SavedView",
+    "Suppression",
+    "Tombstone",
+]
 
 
 class AlertQuerySet(models.QuerySet["Alert"]):

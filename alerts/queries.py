@@ -55,9 +55,13 @@ FILTERS = (
     "root",
     "ordering",
 )
+# What the address of a board says beside its filters: how they are grouped, which view they come from, its columns.
+BESIDE = ("group", "view", "columns")
+MAX_OPENED = 20
 # One value each; every other filter takes a comma list.
 SINGLE = frozenset({"search", "from", "to", "root_only", "stale", "acted", "told_from", "told_to"})
 ALL_STATUSES = tuple(status.value for status in Status)
+GROUPINGS = ("device", "site", "root", "type")
 DEFAULT_STATUS = (Status.ACTIVE.value, Status.ACKNOWLEDGED.value)
 NEWEST_FIRST = "-occurred_at"
 
@@ -68,6 +72,8 @@ class BoardQuery:
 
     given: dict[str, str]
     cursor: str = ""
+    beside: dict[str, str] = field(default_factory=dict)
+    opened: tuple[str, ...] = ()  # keys of the groups that show their alerts
 
     @classmethod
     def of(cls, data: QueryDict) -> BoardQuery:
@@ -76,7 +82,9 @@ class BoardQuery:
             values = [value.strip() for value in data.getlist(name) if value.strip()]
             if values:
                 given[name] = values[-1] if name in SINGLE else ",".join(values)
-        return cls(given, data.get("cursor", ""))
+        beside = {name: value for name in BESIDE if (value := data.get(name, "").strip())}
+        opened = tuple(dict.fromkeys(data.getlist("open")))[:MAX_OPENED]
+        return cls(given, data.get("cursor", ""), beside, opened)
 
     @classmethod
     def parse(cls, text: str) -> BoardQuery:
@@ -85,11 +93,23 @@ class BoardQuery:
 
     @property
     def effective(self) -> dict[str, str]:
-        """With what the board takes for granted: only what is open and not suppressed, but for what a root explains."""
+        """With what the board takes for granted: only what is open and not suppressed, but for what a root explains
+        and alerts by what explains them."""
         if "status" not in self.given and searchterms.says_status(self.given.get("search", "")):
             return self.given
-        shown = ALL_STATUSES if "id" in self.given else OPEN_STATUSES if "root" in self.given else DEFAULT_STATUS
+        everything = "root" in self.given or self.grouping == "root"
+        shown = ALL_STATUSES if "id" in self.given else OPEN_STATUSES if everything else DEFAULT_STATUS
         return {"status": ",".join(shown), **self.given}
+
+    @property
+    def grouping(self) -> str:
+        """device, site, root or type; empty: one row after the other."""
+        return self.beside.get("group", "") if self.beside.get("group", "") in GROUPINGS else ""
+
+    @property
+    def plain(self) -> str:
+        """The board without any filter, also for somebody whose start page is a view."""
+        return "/alerts/?view=none" if "view" in self.beside else "/alerts/"
 
     @property
     def narrowed(self) -> bool:
@@ -103,7 +123,7 @@ class BoardQuery:
     @property
     def takes_arrivals(self) -> bool:
         """Newest first and from the top: only there a new row has its place without a look at the others."""
-        return self.ordering == NEWEST_FIRST and not self.cursor
+        return self.ordering == NEWEST_FIRST and not self.cursor and not self.grouping
 
     def key(self, user: User | AnonymousUser) -> tuple[Any, ...]:
         """Equal for boards that show the same alerts, so that the hub asks once for all of them."""
@@ -116,11 +136,13 @@ class BoardQuery:
 
     def url(self, **changes: str | None) -> str:
         """The board with these filters changed, from its first page; None removes one."""
-        wanted = {name: value for name, value in {**self.given, **changes}.items() if value}
+        wanted = {name: value for name, value in {**self.given, **self.beside, **changes}.items() if value}
+        if set(wanted) == {"view"} and wanted["view"].isdigit():
+            wanted["status"] = ",".join(DEFAULT_STATUS)  # the view alone would bring back what was just taken away
         return f"/alerts/?{urlencode(wanted, safe=',')}" if wanted else "/alerts/"
 
     def page_url(self, cursor: str) -> str:
-        return f"/alerts/?{urlencode({**self.given, 'cursor': cursor}, safe=',')}"
+        return f"/alerts/?{urlencode({**self.given, **self.beside, 'cursor': cursor}, safe=',')}"
 
     def toggled(self, name: str, value: str) -> str:
         """The board with one value of a list filter added, or taken away when it is there."""
@@ -172,9 +194,10 @@ class Counts:
 
 
 def rows(alerts: QuerySet[Alert]) -> QuerySet[Alert]:
-    """What `Row.of` needs, joined: connector, device, who acknowledged. Leaves raw data and long messages behind."""
+    """What `Row.of` needs, joined: connector, device, who acknowledged, whose it is. Leaves raw data and
+    long messages behind."""
     return (
-        alerts.select_related("connector", "device", "acknowledged_by")
+        alerts.select_related("connector", "device", "acknowledged_by", "assigned_to")
         .annotate(message_start=Left("message", SUBTITLE_CHARACTERS))
         .only(
             "source_system",
@@ -196,6 +219,8 @@ def rows(alerts: QuerySet[Alert]) -> QuerySet[Alert]:
             "last_occurrence_at",
             "acknowledged_at",
             "acknowledged_by__username",
+            "assigned_to__username",
+            "tags",
         )
     )
 

@@ -1,11 +1,17 @@
 from django.urls import path
 
-from alerts import views, views_windows
+from alerts import views, views_saved, views_windows
 
 app_name = "alerts"
 
 urlpatterns = [
     path("alerts/", views.board, name="board"),
+    path("alerts/views/", views_saved.saved, name="views"),
+    path("alerts/views/tabs/", views_saved.counts, name="view-tabs"),
+    path("alerts/views/<int:pk>/", views_saved.change, name="view"),
+    path("alerts/settings/", views_saved.settings, name="board-settings"),
+    path("alerts/sound/", views_saved.sound, name="sound"),
+    path("alerts/sound/mute/", views_saved.mute, name="mute"),
     path("alerts/<uuid:pk>/", views.detail, name="detail"),
     path("alerts/<uuid:pk>/changes/", views.changes, name="changes"),
     path("alerts/<uuid:pk>/explains/", views.explains, name="explains"),

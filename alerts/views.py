@@ -17,8 +17,8 @@ from django.utils import timezone
 from django.utils.cache import patch_cache_control
 from django.views.decorators.http import require_POST, require_safe
 
-from alerts import actions, boardview, queries, rawdiff, silences
-from alerts.columns import COLUMNS
+from alerts import actions, boardview, queries, rawdiff, savedviews, silences, viewtabs
+from alerts.columns import known_columns
 from alerts.detailview import DetailView
 from alerts.models import Alert
 from alerts.rendering import render_row
@@ -36,6 +36,11 @@ def board(request: HttpRequest) -> HttpResponseBase:
     # The sequence is read first: what changes from here on arrives live, perhaps twice, never not at all.
     sequence = queries.latest_sequence()
     query = queries.BoardQuery.of(request.GET)
+    look = viewtabs.look(query, request.user)
+    if elsewhere := _elsewhere(request, query, look):
+        return _fresh(redirect(elsewhere))
+    if look.start:
+        query.beside.setdefault("view", savedviews.PLAIN)
     page = queries.page(query, request.user)
     can_act = request.user.has_perm(ACT)
     return _fresh(
@@ -47,8 +52,12 @@ def board(request: HttpRequest) -> HttpResponseBase:
                 "now_ms": round(timezone.now().timestamp() * 1000),
                 "query": query,
                 "page": page,
-                "rows": [render_row(row, can_act=can_act) for row in page.rows],
-                "columns": boardview.headers(query, COLUMNS),
+                "rows": [render_row(row, can_act=can_act, columns=look.columns) for row in page.rows],
+                "look": look,
+                "board_query": urlsplit(query.url()).query,
+                "groupings": boardview.GROUPING_LABELS.items(),
+                "grouping_keeps": [(n, v) for n, v in {**query.given, **query.beside}.items() if n != "group"],
+                "columns": boardview.headers(query, look.column_list),
                 "counts": boardview.CountsView.of(queries.counts(), query),
                 "filters": boardview.filters(query),
                 "chips": boardview.chips(query),
@@ -58,6 +67,16 @@ def board(request: HttpRequest) -> HttpResponseBase:
             },
         )
     )
+
+
+def _elsewhere(request: HttpRequest, query: queries.BoardQuery, look: viewtabs.Look) -> str:
+    """Where this address leads: without parameters to the reader's start page, with nothing but a view to all of it."""
+    if not request.GET:
+        return look.start
+    if look.view is not None and set(request.GET) == {"view"}:
+        url = viewtabs.url_of(look.view, look.preferences)
+        return "" if url == request.get_full_path() else url
+    return ""
 
 
 @require_safe
@@ -86,16 +105,17 @@ def explains(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     number = below.count() if len(rows) > queries.PAGE_SIZE else len(rows)
     can_act = request.user.has_perm(ACT)
     shown = rows[: queries.PAGE_SIZE]
+    columns = known_columns(request.GET.get("columns", "").split(","))
     return _fresh(
         render(
             request,
             "alerts/_explains.html",
             {
                 "root": str(pk),
-                "rows": [render_row(row, can_act=can_act, under=str(pk)) for row in shown],
+                "rows": [render_row(row, can_act=can_act, under=str(pk), columns=columns) for row in shown],
                 "number": number,
                 "more": number - len(shown),
-                "columns": len(COLUMNS) + can_act,
+                "columns": len(columns) + can_act,
             },
         )
     )
@@ -162,8 +182,9 @@ def _row(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The row as it is now, and out of band the counters."""
     under = request.POST.get("under", "")
     (line,) = queries.as_rows([queries.rows(Alert.objects.filter(pk=pk)).get()])
-    row = render_row(line, can_act=True, under=under if UUID_TEXT.fullmatch(under) else "")
-    query = queries.BoardQuery.parse(request.headers.get("HX-Current-URL", "").partition("?")[2])
+    columns = known_columns(request.POST.get("columns", "").split(","))
+    row = render_row(line, can_act=True, under=under if UUID_TEXT.fullmatch(under) else "", columns=columns)
+    query = queries.BoardQuery.parse(urlsplit(request.headers.get("HX-Current-URL", "")).query)
     counts = boardview.CountsView.of(queries.counts(), query)
     return render(request, "alerts/_action_answer.html", {"row": row, "counts": counts})
 

@@ -17,6 +17,7 @@ from django.contrib.auth.models import Group, Permission
 from django.db import connections, transaction
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from alerts import savedviews
 from alerts.choices import Severity
 from connectors import partitions
 from connectors.framework.registry import manifests
@@ -39,6 +40,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "viewer": ("view_connector", "view_target", "view_pollrun"),
     "operator": (
         "act_on_alert",
+        "share_savedview",
         "add_maintenancewindow",
         "change_maintenancewindow",
         "delete_maintenancewindow",
@@ -67,6 +69,7 @@ def seed(using: str = "default") -> None:
         _values()
         _values_of_manifests()
         shipped.seed()
+        savedviews.seed(_first_time(savedviews.shipped_key(name) for name, _ in savedviews.SHIPPED))
         _schedules()
         check_keys()
     make_partitions()

@@ -23,6 +23,7 @@ WRITTEN = (
     "alerts_verificationrequest",
     "alerts_maintenancewindow",
     "alerts_alerttypesetting",
+    "alerts_boardpreferences",
     "connectors_rawevent",
     "connectors_ingestcount",
     "connectors_informseen",
@@ -70,10 +71,13 @@ def _empty(ids: str) -> None:
     """Again, when a server or a thread that is about to end was in the way: a deadlock, a row that came meanwhile."""
     from django.contrib.auth.models import User
 
+    from alerts.models import SavedView
+
     for attempt in range(10):
         try:
             with transaction.atomic(), connection.cursor() as cur:
                 cur.execute(f"TRUNCATE {', '.join(WRITTEN)} {ids}")
+            SavedView.objects.exclude(owner=None).delete()
             User.objects.all().delete()
             return
         except (OperationalError, IntegrityError):

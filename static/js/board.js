@@ -140,7 +140,7 @@ document.addEventListener("keydown", (event) => {
     let text;
     if (!unfolded.has(id)) unfolded.set(id, null);
     try {
-      const answer = await fetch(`/alerts/${id}/explains/`, { headers: { Accept: "text/html" } });
+      const answer = await fetch(`/alerts/${id}/explains/?columns=${board().dataset.columns}`, { headers: { Accept: "text/html" } });
       if (answer.redirected) { location.reload(); return; }
       if (!answer.ok) throw new Error(answer.statusText);
       text = await answer.text();
@@ -271,6 +271,7 @@ document.addEventListener("keydown", (event) => {
   };
   const subscribe = () => send({
     type: "subscribe", format: "html", filter: location.search, since: seq, shown: idsShown(),
+    columns: board().dataset.columns, views: true,
     events: ["alert_created", "alert_updated", "alert_resolved", "system_status"],
   });
   const connect = () => {
@@ -308,6 +309,7 @@ document.addEventListener("keydown", (event) => {
         if (done) return;
         done = true;
         apply(message);
+        document.dispatchEvent(new CustomEvent("board:alerts", { detail: message }));
         seq = Math.max(seq, message.seq);
         send({ type: "ack", seq: message.seq });
       };
@@ -320,6 +322,8 @@ document.addEventListener("keydown", (event) => {
     } else if (message.type === "system_status") {
       if (message.database === "away") notLive();
       else { lost = null; sign("live", "Live"); }
+    } else if (message.type === "views") {
+      document.dispatchEvent(new CustomEvent("board:views", { detail: message.open }));
     } else if (message.type === "reload") {
       sign("catching-up", "Catching up");
       reload();
@@ -328,7 +332,7 @@ document.addEventListener("keydown", (event) => {
   /* The same page anew, without losing the connection, the place or the filters being typed. */
   const reload = async () => {
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      const answer = await fetch(location.pathname + location.search, { headers: { Accept: "text/html" } });
       if (answer.redirected || !answer.ok) { location.reload(); return; }
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       for (const id of ["board", "counts", "views"]) $(id).replaceWith(page.getElementById(id));
@@ -374,6 +378,7 @@ document.addEventListener("keydown", (event) => {
     }
     if (busy.has(id) || leaving.has(id)) return;
     const values = { csrfmiddlewaretoken: document.querySelector("#act [name=csrfmiddlewaretoken]").value };
+    values.columns = board().dataset.columns;
     if (notes) values.notes = notes;
     if (row.dataset.under) values.under = row.dataset.under;
     const had = row.contains(document.activeElement);
@@ -419,6 +424,10 @@ document.addEventListener("keydown", (event) => {
   const pick = (row, scroll = true) => {
     for (const old of rows().querySelectorAll(".at")) { old.classList.remove("at"); old.removeAttribute("aria-current"); }
     picked = row?.dataset.id ?? null;
+    const address = `${location.pathname}${location.search}${picked ? `#alert-${picked}` : ""}`;
+    if (scroll && address !== `${location.pathname}${location.search}${location.hash}`) {
+      history.replaceState(history.state, "", address);  // what is copied leads to this alert
+    }
     if (!row) return;
     row.classList.add("at");
     row.setAttribute("aria-current", "true");
@@ -431,6 +440,20 @@ document.addEventListener("keydown", (event) => {
     sessionStorage.removeItem(OPENED);
     const back = performance.getEntriesByType("navigation")[0]?.type === "back_forward";
     if (id && rowOf(id) && (back || document.referrer.endsWith(`/alerts/${id}/`))) pick(rowOf(id), false);
+    else pickNamed();
+  };
+  /* The alert an address names; one that this page does not show is one click away. */
+  const pickNamed = () => {
+    const id = /^#alert-([0-9a-f-]{36})$/.exec(location.hash)?.[1];
+    if (!id) return;
+    if (rowOf(id)) { pick(rowOf(id)); return; }
+    const line = document.createElement("p"), link = document.createElement("a");
+    line.className = "notice";
+    link.className = "link";
+    link.href = `/alerts/${id}/`;
+    link.textContent = "Open it";
+    line.append("The alert this address names is not on this page. ", link, ".");
+    $("notices").replaceChildren(line);
   };
   const step = (by) => {
     const list = [...rows().children].filter((row) => row.dataset.id);
