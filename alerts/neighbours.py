@@ -104,7 +104,7 @@ def _before(alert: Alert, found: Around) -> None:
     found.later = f"/alerts/{later[0]}/" if later else ""
     earlier = lives.exclude(condition=Condition.RAISED).filter(occurred_at__lte=alert.occurred_at)
     newest = list(queries.rows(earlier.order_by("-resolved_at")).select_related(
-        "connector", "device", "acknowledged_by", "resolved_by"
+        "connector", "device", "acknowledged_by", "assigned_to", "resolved_by"
     ).only(*_EPISODE)[:EPISODES_SHOWN])  # fmt: skip
     if not newest:
         return
@@ -129,7 +129,8 @@ def _before(alert: Alert, found: Around) -> None:
 _EPISODE = (
     "source_system", "connector__name", "device_ip", "device_name", "device__name", "device__site", "severity",
     "priority", "category", "alert_type", "component", "title", "status", "quiet", "occurrence_count", "occurred_at",
-    "last_occurrence_at", "acknowledged_at", "acknowledged_by__username", "resolved_at", "resolved_by__username",
+    "last_occurrence_at", "acknowledged_at", "acknowledged_by__username", "assigned_to__username", "tags",
+    "resolved_at", "resolved_by__username",
 )  # fmt: skip
 
 

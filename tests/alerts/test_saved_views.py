@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -342,7 +343,8 @@ def test_the_numbers_of_views_are_what_sql_counts(operator, alerts, queries):
 
 def _by_hand(query: dict[str, str], user: User) -> int:
     """The same question, written as SQL without the filters."""
-    where, params = ["a.condition = 'raised'"], []
+    where = ["a.condition = 'raised'"]
+    params: list[Any] = []
     status = query.get("status", "active,acknowledged").split(",")
     where.append("a.status = ANY(%s)")
     params.append(status)
