@@ -50,6 +50,7 @@
     } catch { /* the next page has them */ }
   };
   sheet.addEventListener("close", () => {
+    if (sheet.open) return;  // the next one is there already
     sheet.replaceChildren();
     if (cameFrom?.isConnected) cameFrom.focus({ preventScroll: true });
   });
