@@ -9,6 +9,7 @@ urlpatterns = [
     path("alerts/views/", views_saved.saved, name="views"),
     path("alerts/views/tabs/", views_saved.counts, name="view-tabs"),
     path("alerts/views/<int:pk>/", views_saved.change, name="view"),
+    path("alerts/groups/", views.group_rows, name="groups"),
     path("alerts/settings/", views_saved.settings, name="board-settings"),
     path("alerts/sound/", views_saved.sound, name="sound"),
     path("alerts/sound/mute/", views_saved.mute, name="mute"),

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.cache import patch_cache_control
 from django.views.decorators.http import require_POST, require_safe
 
-from alerts import actions, boardview, queries, rawdiff, savedviews, silences, viewtabs
+from alerts import actions, boardview, groups, queries, rawdiff, savedviews, silences, viewtabs
 from alerts.columns import known_columns
 from alerts.detailview import DetailView
 from alerts.models import Alert
@@ -41,8 +41,9 @@ def board(request: HttpRequest) -> HttpResponseBase:
         return _fresh(redirect(elsewhere))
     if look.start:
         query.beside.setdefault("view", savedviews.PLAIN)
-    page = queries.page(query, request.user)
     can_act = request.user.has_perm(ACT)
+    grouped = _grouped(request, query, look, can_act) if query.grouping else {}
+    page = queries.Page(errors=grouped["errors"]) if grouped else queries.page(query, request.user)
     return _fresh(
         render(
             request,
@@ -54,6 +55,8 @@ def board(request: HttpRequest) -> HttpResponseBase:
                 "page": page,
                 "rows": [render_row(row, can_act=can_act, columns=look.columns) for row in page.rows],
                 "look": look,
+                "grouped": grouped,
+                **grouped,
                 "board_query": urlsplit(query.url()).query,
                 "groupings": boardview.GROUPING_LABELS.items(),
                 "grouping_keeps": [(n, v) for n, v in {**query.given, **query.beside}.items() if n != "group"],
@@ -61,8 +64,8 @@ def board(request: HttpRequest) -> HttpResponseBase:
                 "counts": boardview.CountsView.of(queries.counts(), query),
                 "filters": boardview.filters(query),
                 "chips": boardview.chips(query),
-                "empty": boardview.empty_sentence(query, page),
-                "reached": boardview.reached_sentence(page),
+                "empty": "" if grouped.get("groups") else boardview.empty_sentence(query, page),
+                "reached": "" if grouped.get("groups") else boardview.reached_sentence(page),
                 "can_act": can_act,
             },
         )
@@ -94,6 +97,29 @@ def changes(request: HttpRequest, pk: UUID) -> HttpResponseBase:
         raise Http404("This alert no longer exists.")
     template = "alerts/_changes.html" if is_htmx(request) else "alerts/changes.html"
     return _fresh(render(request, template, {"difference": rawdiff.difference(alert), "alert": alert}))
+
+
+def group_rows(request: HttpRequest) -> HttpResponseBase:
+    """The body of the grouped board as it is now: headings, and the alerts of the groups that are open."""
+    query = queries.BoardQuery.of(request.GET)
+    if not query.grouping:
+        raise Http404("Say by what the board is grouped.")
+    look = viewtabs.look(query, request.user)
+    context = _grouped(request, query, look, request.user.has_perm(ACT))
+    return _fresh(render(request, "alerts/_groups.html", context))
+
+
+def _grouped(request: HttpRequest, query: queries.BoardQuery, look: viewtabs.Look, can_act: bool) -> dict[str, Any]:
+    found = groups.grouped(query, request.user, wanted_rows=request.GET.get("rows", ""))
+    return {
+        "groups": [
+            (group, [render_row(row, can_act=can_act, columns=look.columns) for row in group.rows])
+            for group in found.groups
+        ],
+        "beyond": found.beyond,
+        "errors": found.errors,
+        "width": len(look.columns) + can_act,
+    }
 
 
 @require_safe

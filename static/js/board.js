@@ -22,7 +22,7 @@ document.addEventListener("keydown", (event) => {
   const $ = (id) => document.getElementById(id);
   const board = () => $("board"), rows = () => $("rows"), live = $("live"), arrivals = $("arrivals");
   /* Rows of the board itself, and those that stand under the one that explains them. */
-  const tops = () => [...rows().children].filter((row) => !row.dataset.under);
+  const tops = () => [...rows().children].filter((row) => row.dataset.id && !row.dataset.under);
   const under = (id) => [...rows().children].filter((row) => row.dataset.under === id);
   const idsShown = () => [...tops(), ...rows().querySelectorAll("tr.under[data-id]")]
     .slice(0, MAX_ROWS).map((row) => row.dataset.id);
@@ -102,7 +102,7 @@ document.addEventListener("keydown", (event) => {
   const settle = () => {
     const list = tops();
     for (let i = list.length - 1; i >= MAX_ROWS && list[i].dataset.id !== picked; i--) drop(list[i]);
-    const empty = list.length === 0;
+    const empty = rows().childElementCount === 0;
     rows().closest("table").hidden = empty;
     $("empty").hidden = !empty;
     tellShown();
@@ -189,6 +189,7 @@ document.addEventListener("keydown", (event) => {
     if (number) arrivals.textContent = `${number.toLocaleString("en")} new. Show`;
   };
   const showArrivals = async () => {
+    if (board().dataset.arrivals === "groups") { document.dispatchEvent(new Event("board:show")); return; }
     if (board().dataset.arrivals !== "here") { location.href = board().dataset.firstPage; return; }
     if (more) { await reload(); return; }
     for (const html of waiting.values()) insert(html);
@@ -200,7 +201,7 @@ document.addEventListener("keydown", (event) => {
 
   /* --- messages ---------------------------------------------------------------------------------------- */
   const apply = (message) => {
-    const here = board().dataset.arrivals === "here";
+    const here = board().dataset.arrivals === "here", grouped = board().dataset.arrivals === "groups";
     for (const change of message.changes) {
       let row = rowOf(change.id);
       if (row?.dataset.under) {
@@ -212,10 +213,11 @@ document.addEventListener("keydown", (event) => {
       if (row && change.html) replace(row, change.html);
       else if (row) leave(row, change);
       else if (!change.html) waiting.delete(change.id);
+      else if (grouped) continue;  // its group says it
       else if (!here) more += change.event === "alert_created" ? 1 : 0;
       else waiting.set(change.id, change.html);
     }
-    more += message.more || 0;
+    if (!grouped) more += message.more || 0;
     // A reader who stays at a row in a flood: what a page has no room for is only counted.
     for (const id of waiting.keys()) {
       if (waiting.size <= MAX_ROWS) break;
@@ -233,7 +235,7 @@ document.addEventListener("keydown", (event) => {
         if (full && Number(parse(html).dataset.at) < Number(last.dataset.at)) waiting.delete(id);
       }
     }
-    announce();
+    if (!grouped) announce();
     settle();
     if (message.counts) count(message.counts);
   };
@@ -456,9 +458,9 @@ document.addEventListener("keydown", (event) => {
     $("notices").replaceChildren(line);
   };
   const step = (by) => {
-    const list = [...rows().children].filter((row) => row.dataset.id);
+    const list = [...rows().children].filter((row) => row.dataset.id || row.matches(".group"));
     if (!list.length) return;
-    const at = list.findIndex((row) => row.dataset.id === picked);
+    const at = list.findIndex((row) => row.classList.contains("at"));
     pick(list[at < 0 ? (by > 0 ? 0 : list.length - 1) : Math.min(list.length - 1, Math.max(0, at + by))]);
   };
   document.addEventListener("click", (event) => {
@@ -472,18 +474,18 @@ document.addEventListener("keydown", (event) => {
       event.preventDefault();
       turnOver(row);
     } else if (button) { event.preventDefault(); act(row, button.dataset.act); }
-    else if (target.closest("a.what")) sessionStorage.setItem(OPENED, row.dataset.id);
+    else if (target.closest("a.what") && row.dataset.id) sessionStorage.setItem(OPENED, row.dataset.id);
     else if (row.dataset.id && !target.closest("a") && getSelection().isCollapsed) pick(row);
   });
   const keys = {
     j: () => step(1),
     k: () => step(-1),
-    ArrowDown: () => picked && step(1),
-    ArrowUp: () => picked && step(-1),
+    ArrowDown: () => step(1),
+    ArrowUp: () => step(-1),
     o: (row) => row?.querySelector("a.what").click(),
     a: (row) => { if (row?.querySelector('[data-act="acknowledge"]')) act(row, "acknowledge"); },
     r: (row) => { if (row?.querySelector('[data-act="resolve"]')) act(row, "resolve"); },
-    n: (row) => { if (row && note) askForNote(row); },
+    n: (row) => { if (row?.dataset.id && note) askForNote(row); },
     e: (row) => { if (row) turnOver(row); },
     "/": () => { $("search").focus(); $("search").select(); },
     "?": () => $("keys").showModal(),
@@ -514,7 +516,7 @@ document.addEventListener("keydown", (event) => {
       return;
     }
     const wanted = Object.hasOwn(keys, event.key) ? keys[event.key] : null;
-    if (!wanted || ((event.key === "ArrowDown" || event.key === "ArrowUp") && !picked)) return;
+    if (!wanted || ((event.key === "ArrowDown" || event.key === "ArrowUp") && !rows().querySelector(".at"))) return;
     event.preventDefault();
     wanted(row);
   });
@@ -525,6 +527,9 @@ document.addEventListener("keydown", (event) => {
       if (field.name && field.type !== "hidden" && !field.value.trim()) event.formData.delete(field.name);
     }
   });
+
+  /* What groups.js needs of this file. */
+  window.Board = { replace, restore, rowOf, readerIsElsewhere, settle, tellShown, pick };
 
   document.addEventListener("DOMContentLoaded", () => {
     Times.setServerTime(Number(board().dataset.now));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from datetime import timedelta
@@ -241,7 +242,7 @@ def test_new_problems_sound_once_switched_on_and_nothing_else_does(open_page, op
     until(lambda: len([t for t in titles(page) if t.startswith("loud")]) == 4)
     page.wait_for_timeout(1200)
     starts = page.evaluate("tones.filter((t, n) => n % 5 === 0)")
-    assert all(b - a >= 990 for a, b in zip(starts, starts[1:], strict=False))
+    assert all(b - a >= 990 for a, b in itertools.pairwise(starts))
     assert "critical: loud" in page.evaluate("notes[0]")
     assert page.evaluate("notes[0]").endswith("| ups-3")
 
@@ -270,3 +271,42 @@ def test_what_came_while_the_connection_was_lost_makes_no_sound(open_page, opera
     raised(title="after", severity=Severity.CRITICAL)
     until(lambda: page.evaluate("notes.length") == 1)
     assert "after" in page.evaluate("notes[0]")
+
+
+def test_groups_open_by_key_follow_what_happens_and_keep_their_place_while_one_reads(open_page, operator, server):
+    now = timezone.now()
+    for n in range(2):
+        AlertFactory(
+            title=f"fan {n}", alert_type="fan", severity=Severity.MINOR, occurred_at=now - timedelta(minutes=n)
+        )
+    AlertFactory(title="link", alert_type="link", severity=Severity.WARNING)
+    page = open_page("/alerts/?group=type", operator)
+    live(page)
+    toggles = page.locator("#rows .toggle")
+    assert toggles.all_inner_texts() == ["fan", "link"]
+    assert page.locator("#rows tr[data-id]").count() == 0
+
+    page.keyboard.press("j")
+    page.keyboard.press("ArrowRight")
+    page.locator("#rows tr[data-id]").nth(1).wait_for()
+    assert page.url.endswith("/alerts/?group=type&open=fan")
+    page.keyboard.press("j")
+    page.keyboard.press("a")
+    page.locator("#rows tr.at", has_text="m.ito").wait_for()
+
+    raised(title="worse", alert_type="battery", severity=Severity.CRITICAL)
+    raised(title="fan 2", alert_type="fan", severity=Severity.MINOR)
+    page.get_by_role("button", name="1 new group. Show").wait_for()
+    page.locator('[data-group="fan"] .number', has_text=re.compile("^3$")).wait_for()
+    assert toggles.all_inner_texts() == ["fan", "link"]  # nothing moved
+    assert page.locator("#rows tr[data-id]").count() == 2
+    page.keyboard.press(".")
+    until(lambda: toggles.all_inner_texts() == ["battery", "fan", "link"])
+    assert page.locator("#rows tr[data-id]").count() == 3
+    assert page.locator("#rows tr.at", has_text="m.ito").count() == 1
+
+    second = open_page(page.url.removeprefix(server), person("viewer"))  # the address holds all of it
+    assert second.locator("#rows tr.at a.what").inner_text() == "fan 0"
+    page.keyboard.press("ArrowLeft")
+    until(lambda: page.locator("#rows tr[data-id]").count() == 0)
+    assert page.url.endswith("/alerts/?group=type")
