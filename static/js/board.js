@@ -406,6 +406,8 @@ document.addEventListener("keydown", (event) => {
     complain(event.detail.xhr.status === 404 ? "This alert no longer exists."
       : "The server could not do this. Reload the page and try again."));
   document.addEventListener("htmx:afterSwap", title);
+  /* htmx settles by writing the attributes of the answer once more, after the row was put right. */
+  document.addEventListener("htmx:afterSettle", () => { if (picked && rowOf(picked)) restore(rowOf(picked)); });
 
   const note = $("note");
   const askForNote = (row) => {

@@ -49,6 +49,17 @@
       if (answer.ok && !answer.redirected) document.getElementById("tabs").outerHTML = await answer.text();
     } catch { /* the next page has them */ }
   };
+  /* The focus goes at once: left in a field that is no longer there it would swallow the next key. */
+  const hide = () => {
+    if (sheet.contains(document.activeElement)) document.activeElement.blur();
+    sheet.close();
+  };
+  sheet.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    event.preventDefault();
+    event.stopPropagation();
+    hide();
+  });
   sheet.addEventListener("close", () => {
     if (sheet.open) return;  // the next one is there already
     sheet.replaceChildren();
@@ -69,7 +80,7 @@
       if (answer.status === 204) {
         if ("stays" in form.dataset) {
           document.dispatchEvent(new CustomEvent("board:settings", { detail: new FormData(form) }));
-          sheet.close();
+          hide();
         } else location.assign(answer.headers.get("X-Goto"));
         return;
       }
@@ -85,7 +96,7 @@
     open(link);
   });
   sheet.addEventListener("click", (event) => {
-    if (event.target.closest("[data-close]")) { event.preventDefault(); sheet.close(); }
+    if (event.target.closest("[data-close]")) { event.preventDefault(); hide(); }
     const button = event.target.closest('button[name="move"]');
     if (!button) return;
     event.preventDefault();

@@ -41,6 +41,11 @@ def live(page) -> None:
     page.locator("#live[data-state=live]").wait_for()
 
 
+def close(page) -> None:
+    page.keyboard.press("Escape")
+    page.locator("#sheet").wait_for(state="hidden")  # the browser closes it after the key, not with it
+
+
 def titles(page) -> list[str]:
     return page.locator("#rows a.what").all_inner_texts()
 
@@ -64,7 +69,7 @@ def test_views_columns_and_sound_fit(open_page, operator, server, width, scheme)
         page.locator("#sheet[open]").wait_for()
         assert page.evaluate(NO_OVERFLOW)
         shot(page, f"views-{name}-{width}-{scheme}")
-        page.keyboard.press("Escape")
+        close(page)
     page.keyboard.press("m")
     page.locator("#sheet[open]").wait_for()
     shot(page, f"views-sound-{width}-{scheme}")
@@ -110,7 +115,7 @@ def test_a_view_is_saved_shared_and_deleted_by_keyboard_and_another_person_sees_
     other.keyboard.press("v")
     other.locator("#sheet[open]").wait_for()
     assert other.get_by_role("button", name="Delete Power").count() == 0  # it is not theirs
-    other.keyboard.press("Escape")
+    close(other)
     with other.expect_navigation():
         other.keyboard.press("5")
     assert titles(other) == ["UPS on battery"]
