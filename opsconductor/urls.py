@@ -6,6 +6,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from alerts.api import AlertViewSet
+from alerts.api_views import SavedViewViewSet
 from alerts.api_windows import MaintenanceWindowViewSet
 from connectors.api import MappingViewSet, OIDMappingViewSet
 from connectors.api_connectors import ConnectorViewSet
@@ -26,6 +27,7 @@ router.register("maintenance-windows", MaintenanceWindowViewSet)
 router.register("mappings", MappingViewSet, basename="mapping")
 router.register("oid-mappings", OIDMappingViewSet)
 router.register("raw-events", RawEventViewSet)
+router.register("saved-views", SavedViewViewSet)
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/alerts/")),
