@@ -23,7 +23,7 @@
     if (!sheet.open) sheet.showModal();
     const focus = wanted && (sheet.querySelector(`[data-focus="${CSS.escape(wanted)}"]:not([disabled])`)
       || sheet.querySelector(`[data-focus$="${CSS.escape(wanted.split("-").at(-1))}"]:not([disabled])`));
-    (focus || sheet.querySelector("[autofocus]:not([disabled])") || sheet.querySelector("input:not([type=hidden]), button"))
+    (focus || sheet.querySelector("[autofocus]:not([disabled])") || sheet.querySelector("input:not([type=hidden]):not([disabled]), button"))
       ?.focus();
     document.dispatchEvent(new CustomEvent("board:sheet"));
   };

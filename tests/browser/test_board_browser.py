@@ -190,7 +190,7 @@ def test_keys_move_open_acknowledge_note_and_resolve(open_page, operator):
     page.locator(f"#alert-{first.pk}.ended").wait_for()
     page.keyboard.press("j")
     page.keyboard.press("Enter")
-    page.wait_for_url(re.compile(str(second.pk)))
+    page.wait_for_url(re.compile(f"/alerts/{second.pk}/"))
 
     assert "Called the depot." in page.locator(".timeline").inner_text()
     assert "Acknowledged by m.ito" in page.locator(".timeline").inner_text()
@@ -247,7 +247,7 @@ def test_control_and_enter_send_the_note(open_page, operator):
         page.keyboard.press("Control+Enter")
     page.locator("#note").wait_for(state="hidden")
     page.keyboard.press("o")
-    page.wait_for_url(re.compile(str(alert.pk)))
+    page.wait_for_url(re.compile(f"/alerts/{alert.pk}/"))
     page.keyboard.press("n")
     page.keyboard.type("From its page.")
     page.keyboard.press("Meta+Enter")
@@ -264,7 +264,7 @@ def test_back_from_an_alert_its_row_is_picked_again(open_page, operator, way):
     board = page.url
 
     page.locator("a.what", has_text="b").click()
-    page.wait_for_url(re.compile(str(alerts[1].pk)))
+    page.wait_for_url(re.compile(f"/alerts/{alerts[1].pk}/"))
     if way == "history":
         page.go_back()
     elif way == "link":
