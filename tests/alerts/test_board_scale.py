@@ -186,7 +186,7 @@ def test_counters_and_how_far_a_page_looks_come_from_indexes_alone():
     connection.cursor().execute("ANALYZE alerts_alert")
     connection.cursor().execute("SET LOCAL enable_seqscan = off")
     connection.cursor().execute("SET LOCAL enable_bitmapscan = off")
-    connection.cursor().execute("SET LOCAL enable_indexscan = off")  # what an index alone answers stays possible
+    connection.cursor().execute("DROP INDEX alert_open_newest")  # until the test ends; few rows are as cheap by it
     with CaptureQueriesContext(connection) as caught:
         queries.counts()
         order = Alert.objects.order_by("-occurred_at", "-id")
