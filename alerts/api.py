@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from alerts import actions
+from alerts.api_bulk import BulkMixin
 from alerts.choices import OPEN_STATUSES, Action, Category, Severity
 from alerts.filters import AlertFilterSet
 from alerts.models import Alert, AlertHistory
@@ -41,7 +42,7 @@ HISTORY_ORDERINGS = ("id", "-id")
     list=extend_schema(summary="Alerts, newest first", description="All of them, ended ones too, unless filtered."),
     retrieve=extend_schema(summary="One alert", responses=AlertDetailSerializer),
 )
-class AlertViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Alert]):
+class AlertViewSet(BulkMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Alert]):
     queryset = Alert.objects.all()
     serializer_class = AlertSerializer
     filterset_class = AlertFilterSet
@@ -58,6 +59,8 @@ class AlertViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
         "resolve": ACT_ON_ALERTS,
         "assign": ACT_ON_ALERTS,
         "notes": ACT_ON_ALERTS,
+        "reopen": ACT_ON_ALERTS,
+        "bulk": ACT_ON_ALERTS,
     }
 
     def get_queryset(self) -> QuerySet[Alert]:
@@ -102,6 +105,16 @@ class AlertViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
     @action(detail=True, methods=["post"])
     def resolve(self, request: Request, pk: str) -> Response:
         return self._act(actions.resolve, ActionInput)
+
+    @extend_schema(
+        summary="Reopen: a person says it is not over",
+        description="The same episode is raised again. 409 when it is open, or the same problem is as a newer alert.",
+        request=ActionInput,
+        responses=AlertDetailSerializer,
+    )
+    @action(detail=True, methods=["post"])
+    def reopen(self, request: Request, pk: str) -> Response:
+        return self._act(actions.reopen, ActionInput)
 
     @extend_schema(
         summary="Assign: whose it is",

@@ -127,6 +127,7 @@ class Action(models.TextChoices):
     CALMED = "calmed"
     LISTED = "listed"  # it began and ended inside a maintenance window
     ASSIGNED = "assigned"
+    UNDONE = "undone"  # a person took their own action back
 
 
 class News(models.TextChoices):

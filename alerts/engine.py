@@ -469,6 +469,29 @@ def resolve(episode: Episode, plan: Plan, at: datetime, *, by: int, notes: str) 
     plan.history[-1].user_id, plan.history[-1].notes = by, notes
 
 
+def reopen(episode: Episode, event: NormalizedAlert, plan: Plan, at: datetime, *, by: int, notes: str) -> None:
+    """A person says it is not over. `event`: what the alert is about, as if it were said now.
+
+    Their word is the last transition: what was said before it changes the condition no more (I7). It is no transition
+    of the source, so it does not make the alert flap.
+    """
+    episode.remember()
+    old_status = episode.status
+    changes: dict[str, list[Any]] = {"condition": [episode.condition, Condition.RAISED.value]}
+    episode.condition = Condition.RAISED
+    episode.opening += 1
+    episode.opener = event
+    episode.opened_step = next(_STEPS)
+    episode.resolved_at = None
+    episode.last_raise_at = max(episode.last_raise_at, at)
+    episode.expires_at = expiry(at, episode.ttl_minutes)
+    episode.changed = True
+    episode.status = episode.derived()
+    plan.history.append(
+        HistoryRow(episode.id, Action.REOPENED, old_status, episode.status, News.PROBLEM, changes, by, notes)
+    )
+
+
 def lapse(episode: Episode, plan: Plan) -> None:
     """The time somebody took on is over and the problem is still there: it is news again."""
     episode.remember()

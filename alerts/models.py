@@ -461,3 +461,37 @@ class VerificationRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.device_ip} since {self.asked_at:%F %T}"
+
+
+class Undo(models.Model):
+    """Something a person did and may take back for a few seconds. The id is the token their page holds."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, db_constraint=False, related_name="+")
+    action = models.CharField(max_length=20, help_text="As the history records it, or silence.")
+    is_ready = models.BooleanField(default=False, help_text="It is done and not being undone.")
+    expires_at = models.DateTimeField()
+    windows = ArrayField(models.BigIntegerField(), default=list, blank=True, help_text="Silences it made.")
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.action} until {self.expires_at:%F %T}"
+
+
+class UndoPart(models.Model):
+    """What one transaction of it changed. Written with it, so what is owed to be told survives a crash."""
+
+    id = models.BigAutoField(primary_key=True)
+    undo = models.ForeignKey(Undo, on_delete=models.CASCADE, db_constraint=False, related_name="parts")
+    sequence = models.BigIntegerField(help_text="The history as it was before.")
+    at = models.DateTimeField()
+    before = models.JSONField(help_text="By alert, the columns as they were.")
+    owes = models.BooleanField(default=False, help_text="Something is to be told when undoing is over.")
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"part {self.pk} of {self.undo_id}"

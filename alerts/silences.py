@@ -34,12 +34,8 @@ class Silence:
 def silence(alert_id: UUID, span: str, *, by: User, zone: ZoneInfo, reason: str = "") -> MaintenanceWindow:
     """`span`: a word of SPANS; `zone`: where morning is. Raises Alert.DoesNotExist, ActionNotAllowed."""
     alert = Alert.objects.get(pk=alert_id)
-    if alert.condition != Condition.RAISED:
-        raise ActionNotAllowed(
-            f"This alert has ended ({alert.get_status_display()}); there is nothing to silence.",
-            action="silence",
-            status=alert.status,
-        )
+    if sentence := refusal(alert):
+        raise ActionNotAllowed(sentence, action="silence", status=alert.status)
     now = timezone.now()
     return windowactions.create(
         {
@@ -54,6 +50,13 @@ def silence(alert_id: UUID, span: str, *, by: User, zone: ZoneInfo, reason: str 
         },
         by=by,
     )
+
+
+def refusal(alert: Alert) -> str:
+    """Why it cannot be silenced, as a sentence; empty when it can."""
+    if alert.condition == Condition.RAISED:
+        return ""
+    return f"This alert has ended ({alert.get_status_display()}); there is nothing to silence."
 
 
 def end_of(span: str, now: datetime, zone: ZoneInfo) -> datetime | None:

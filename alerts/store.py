@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -118,6 +119,12 @@ def read_states(cur: Cursor, fingerprints: Iterable[str], now: datetime) -> dict
         for key, cleared_at in cur.fetchall():
             states[key].tombstone = cleared_at
     return states
+
+
+def read_episodes(cur: Cursor, ids: Iterable[UUID]) -> dict[UUID, Episode]:
+    """Episodes by id, whether they are the last of their fingerprint or not."""
+    cur.execute(f"SELECT {_COLUMNS} FROM alerts_alert WHERE id = ANY(%s::uuid[])", (pgtext.array(list(ids)),))  # noqa: S608
+    return {row[0]: Episode(*row) for row in cur.fetchall()}
 
 
 def write_alerts(cur: Cursor, plan: Plan, now: datetime, tombstone_ttl: timedelta) -> None:

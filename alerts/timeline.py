@@ -32,7 +32,7 @@ OF_QUIET = frozenset(
     {Action.SUPPRESSED, Action.RELEASED, Action.ANNOUNCED, Action.LISTED, Action.CALMED, Action.FLAPPING}
 )
 # By who did it, by the status, and by “Why is it like this?”
-SAID_OTHERWISE = ("acknowledged_by", "condition", "explained_by", "window")
+SAID_OTHERWISE = ("acknowledged_by", "condition", "explained_by", "window", "undid", "telling")
 TOLD = {News.PROBLEM: "told as a problem", News.UPDATE: "told as an update", News.RECOVERY: "told as a recovery"}
 
 

@@ -146,13 +146,13 @@ def _each(conn: Connection, query: str, now: datetime, decide: Callable[[Episode
             store.write_history(cur, history, now)
             return changed
 
-        changed = _locked(conn, holder, found, attempt)
+        changed = under_locks(conn, holder, found, attempt)
         total += changed
         if len(found) < BATCH or not changed:
             return total
 
 
-def _locked(
+def under_locks(
     conn: Connection,
     holder: Holder,
     fingerprints: Iterable[str],
@@ -234,13 +234,13 @@ def reassess_alerts(
 
         def attempt(cur: Any, s: Surroundings, exclusive: bool, part: Sequence[UUID] = part) -> int:
             alerts = suppressions.standing(cur, part, s.slugs)
-            return _write(cur, s, now, _reassess(cur, s, now, alerts, edited=edited))
+            return _write(cur, s, now, look_anew(cur, s, now, alerts, edited=edited))
 
-        total += _locked(conn, holder, prints, attempt, exclusive=exclusive)
+        total += under_locks(conn, holder, prints, attempt, exclusive=exclusive)
     return total
 
 
-def _reassess(cur: Any, s: Surroundings, now: datetime, alerts: Sequence[Standing], *, edited: bool = False) -> Changes:
+def look_anew(cur: Any, s: Surroundings, now: datetime, alerts: Sequence[Standing], *, edited: bool = False) -> Changes:
     changes = Changes(now)
     explanation = correlation.explain(cur, alerts, s) if s.graph else None
     stormy = _stormy(cur, s, now, alerts)
@@ -351,7 +351,7 @@ def _look_at_all(conn: Connection, now: datetime, holder: Holder, *, edited: boo
             )
             return 0
 
-        _locked(conn, holder, [], mark, exclusive=True)
+        under_locks(conn, holder, [], mark, exclusive=True)
     if not concerned:
         return 0
     return reassess_alerts(conn, now, holder, concerned, exclusive=edited, edited=edited)
@@ -374,7 +374,7 @@ def list_what_ended(conn: Connection, now: datetime, holder: Holder) -> int:
         store.write_history(cur, history, now)
         return len(history)
 
-    return _locked(conn, holder, [], attempt)
+    return under_locks(conn, holder, [], attempt)
 
 
 def drop_tombstones(conn: Connection, now: datetime | None = None) -> int:

@@ -24,6 +24,8 @@ from alerts.templatetags.portal import moment
 from connectors.models import CategoryMapping, DeduplicationRule, RawEvent, SeverityMapping
 from connectors.normalisation import DEFAULT_IDENTITY, DeduplicationRow, identity_of
 
+# In the changes of a history row whose news waits until it can no longer be undone.
+HELD_BACK = "telling"
 SUPPRESSIONS_SHOWN = 100
 EVENTS_LOOKED_AT = 500  # of one alert, the newest: a storm of repeats may have left millions
 ORPHANS_SHOWN = 10
@@ -46,6 +48,7 @@ DONE = {
     Action.CALMED: "Calmed down",
     Action.LISTED: "Began and ended in maintenance",
     Action.ASSIGNED: "Assigned",
+    Action.UNDONE: "Undone",
 }
 KEPT_QUIET = {
     SuppressionKind.DEPENDENCY: "an outage explained it",
@@ -301,6 +304,8 @@ def _told(history: Iterable[AlertHistory], rows: Sequence[Suppression]) -> Itera
 
 def _not_told(entry: AlertHistory, rows: Sequence[Suppression]) -> str:
     """Why a step that may be news was none; empty for steps that never are."""
+    if isinstance(entry.changes, dict) and HELD_BACK in entry.changes:
+        return "not told at once, for it could still be undone"
     in_force = [
         KEPT_QUIET[SuppressionKind(row.kind)]
         for row in rows
@@ -331,6 +336,11 @@ def _fell(change: Any) -> bool:
 
 def said(entry: AlertHistory) -> str:
     """What was done, as an operator would say it."""
+    if entry.action == Action.UNDONE and isinstance(entry.changes, dict):
+        undid = (entry.changes.get("undid") or [None, ""])[-1]
+        return f"Undone: {DONE[Action(undid)].lower()}" if undid in Action.values else DONE[Action.UNDONE]
+    if entry.action == Action.REOPENED and entry.user_id:
+        return "Reopened by hand"
     return DONE.get(Action(entry.action), entry.action) if entry.action in Action.values else entry.action
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,7 @@ from uuid import UUID
 import psycopg
 from django.db import connection
 
-from alerts import timers
+from alerts import timers, undo
 from alerts.surroundings import Holder
 from connectors import retention, sweep
 from connectors.ingest import Ingest, Stopped
@@ -76,6 +77,7 @@ class Dispatcher:
             (TURN_SECONDS, self._reload),
             (TURN_SECONDS, self.read_history),
             (TURN_SECONDS, self._timers),
+            (TURN_SECONDS, self._tell_what_stood),
             (heartbeat.INTERVAL_SECONDS, self._beat),
             (0.0, self._sweep),
             (SWEEP_SECONDS, self._forget),
@@ -162,6 +164,10 @@ class Dispatcher:
 
     def _timers(self) -> None:
         timers.turn(self._connection(), holder=self._surroundings)
+
+    def _tell_what_stood(self) -> None:
+        """What people did and did not take back."""
+        undo.settle(self._connection(), datetime.now(UTC), self._surroundings)
 
     def _reload(self) -> None:
         """Configuration that was edited since."""

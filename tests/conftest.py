@@ -24,6 +24,8 @@ WRITTEN = (
     "alerts_maintenancewindow",
     "alerts_alerttypesetting",
     "alerts_boardpreferences",
+    "alerts_undo",
+    "alerts_undopart",
     "connectors_rawevent",
     "connectors_ingestcount",
     "connectors_informseen",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 
-from alerts import actions
+from alerts import actions, hands
 from alerts.models import Alert, AlertHistory
 from connectors.models import Connector
 from tests.line import LINK_DOWN, LINK_UP, interface
@@ -83,7 +83,7 @@ def test_case_79_the_choice_to_resolve_them_ends_these_and_no_others(line, other
 
 
 def test_many_are_resolved_in_batches_and_only_those_that_are_open(line, root, monkeypatch):
-    monkeypatch.setattr(actions, "BATCH", 3)
+    monkeypatch.setattr(hands, "BATCH", 3)
     for index in range(1, 9):
         line.trap(LINK_DOWN, interface(index))
     line.trap(LINK_UP, interface(8), after=1)
