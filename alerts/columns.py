@@ -100,6 +100,7 @@ class Row:
     reasons: tuple[Phrase, ...]
     can_be_acknowledged: bool
     can_be_resolved: bool
+    can_be_reopened: bool
 
     @classmethod
     def of(cls, alert: Alert, now: datetime | None = None, notes: Notes = NOTHING) -> Row:
@@ -147,6 +148,7 @@ class Row:
             reasons=notes.reasons,
             can_be_acknowledged=is_open and alert.acknowledged_at is None,
             can_be_resolved=is_open,
+            can_be_reopened=not is_open,
         )
 
     def as_json(self, alert: Alert) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from alerts import views, views_saved, views_windows
+from alerts import views, views_hand, views_saved, views_windows
 
 app_name = "alerts"
 
@@ -13,12 +13,13 @@ urlpatterns = [
     path("alerts/settings/", views_saved.settings, name="board-settings"),
     path("alerts/sound/", views_saved.sound, name="sound"),
     path("alerts/sound/mute/", views_saved.mute, name="mute"),
+    path("alerts/act/", views_hand.act, name="act"),
+    path("alerts/matching/", views_hand.matching, name="matching"),
+    path("alerts/people/", views_hand.people, name="people"),
+    path("alerts/undo/<uuid:token>/", views_hand.take_back, name="undo"),
     path("alerts/<uuid:pk>/", views.detail, name="detail"),
     path("alerts/<uuid:pk>/changes/", views.changes, name="changes"),
     path("alerts/<uuid:pk>/explains/", views.explains, name="explains"),
     path("alerts/<uuid:pk>/silence/", views_windows.silence, name="silence"),
-    *(
-        path(f"alerts/<uuid:pk>/{action}/", views.act, {"action": action}, name=action)
-        for action in ("acknowledge", "unacknowledge", "resolve", "note")
-    ),
+    *(path(f"alerts/<uuid:pk>/{action}/", views.act, {"action": action}, name=action) for action in views.ACTS),
 ]

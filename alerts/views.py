@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -17,7 +15,7 @@ from django.utils import timezone
 from django.utils.cache import patch_cache_control
 from django.views.decorators.http import require_POST, require_safe
 
-from alerts import actions, boardview, groups, queries, rawdiff, savedviews, silences, viewtabs
+from alerts import boardview, bulk, groups, hands, queries, rawdiff, savedviews, silences, undo, views_hand, viewtabs
 from alerts.columns import known_columns
 from alerts.detailview import DetailView
 from alerts.models import Alert
@@ -147,18 +145,14 @@ def explains(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     )
 
 
-@dataclass(frozen=True)
-class Act:
-    perform: Callable[..., Alert]
-    done: str
-    takes_until: bool = False
-
-
+# What the page of one alert says afterwards.
 ACTS = {
-    "acknowledge": Act(actions.acknowledge, "Acknowledged", takes_until=True),
-    "unacknowledge": Act(actions.unacknowledge, "No longer acknowledged"),
-    "resolve": Act(actions.resolve, "Resolved"),
-    "note": Act(actions.add_note, "Note added"),
+    "acknowledge": "Acknowledged",
+    "unacknowledge": "No longer acknowledged",
+    "resolve": "Resolved",
+    "reopen": "Reopened",
+    "assign": "Assigned",
+    "note": "Note added",
 }
 
 
@@ -166,42 +160,32 @@ ACTS = {
 @portal_page(VIEW)
 def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponseBase:
     """One action on one alert; answers with what the page it came from needs, or sends a plain form back there."""
-    what = ACTS[action]
     if not request.user.has_perm(ACT):
-        return _refused(
-            request, pk, 403, "Your account may look at alerts but not act on them. Ask for the operator role."
-        )
+        return _refused(request, pk, 403, views_hand.MAY_NOT)
+    user: Any = request.user
+    notes = request.POST.get("notes", "")[:MAX_NOTE]
+    on_board = is_htmx(request) and request.headers.get("HX-Target") != "alert"
     try:
-        given: dict[str, Any] = {"notes": request.POST.get("notes", "")[:MAX_NOTE]}
-        if what.takes_until:
-            given["until"] = _until(request)
-        alert = what.perform(pk, by=request.user, **given)
-    except Alert.DoesNotExist:
-        raise Http404("This alert no longer exists.") from None
+        what = views_hand.deed_of(action, request.POST, user, notes)
+        outcome = bulk.perform(what, [pk], by=user, notes=notes, undoable=on_board)
     except ActionNotAllowed as error:
         return _refused(request, pk, 409, str(error))
+    (result,) = outcome.results
+    if result.outcome == hands.MISSING:
+        raise Http404("This alert no longer exists.")
+    if result.outcome == hands.REFUSED:
+        return _refused(request, pk, 409, result.detail)
     if not is_htmx(request):
-        messages.success(request, f"{what.done}: {alert.title}")
+        alert = Alert.objects.get(pk=pk)
+        messages.success(request, f"{ACTS[action]}: {alert.title}")
         return redirect(back_to(request, alert.get_absolute_url()))
-    if request.headers.get("HX-Target") == "alert":
-        return _detail(request, pk, done=f"{what.done}.")
-    return _row(request, pk)
-
-
-def _until(request: HttpRequest) -> datetime | None:
-    """`minutes` from now, or `until` in ISO 8601 (UTC without an offset); neither: until somebody changes it."""
-    minutes, until = request.POST.get("minutes", ""), request.POST.get("until", "")
-    try:
-        if minutes:
-            return timezone.now() + timedelta(minutes=int(minutes))
-        if until:
-            moment = datetime.fromisoformat(until)
-            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise ActionNotAllowed(
-            f"“{minutes or until}” is not a time an acknowledgement could last until.", action="acknowledge", status=""
-        ) from None
-    return None
+    if not on_board:
+        return _detail(request, pk, done=f"{ACTS[action]}.")
+    answer = _row(request, pk)
+    said = views_hand.sentence(what, outcome, [pk])
+    done = {"sentence": said, "undo": str(outcome.undo), "seconds": undo.SECONDS, "ids": [str(pk)]}
+    answer["HX-Trigger-After-Settle"] = json.dumps({"board:done": done})
+    return answer
 
 
 def _row(request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -231,6 +215,7 @@ def _detail(request: HttpRequest, pk: UUID, *, done: str = "", error: str = "", 
         "can_act": request.user.has_perm(ACT),
         "can_silence": request.user.has_perm("alerts.add_maintenancewindow"),
         "silences": silences.of(alert),
+        "assignable": views_hand.assignable()[: views_hand.MOST_NAMED] if request.user.has_perm(ACT) else (),
         "silence_for": silences.SPANS,
         "done": done,
         "error": error,

@@ -4,7 +4,7 @@
 "use strict";
 /* --- both pages ----------------------------------------------------------------------------------------- */
 const OPENED = "opened";         // sessionStorage: id of the alert last opened from the board
-const isTyping = (element) => Boolean(element.closest("input, textarea, select, [contenteditable]"));
+const isTyping = (element) => Boolean(element.closest("input:not([type='checkbox']), textarea, select, [contenteditable]"));
 document.addEventListener("click", (event) => {
   if (event.target.closest("[data-close]")) event.target.closest("dialog").close();
 });
@@ -32,6 +32,8 @@ document.addEventListener("keydown", (event) => {
   const leaving = new Map();     // id -> when its row may go
   const waiting = new Map();     // id -> html of rows that wait above
   let more = 0;                  // arrivals the server sent no row for
+  let seen = Number(board().dataset.seq);  // up to here nothing waits above
+  const welcome = new Set();     // ids of rows that may come back where they were, for they were just here
 
   const rowOf = (id) => $(`alert-${id}`);
   const parse = (html) => {
@@ -48,6 +50,7 @@ document.addEventListener("keydown", (event) => {
     if (leaving.has(row.dataset.id)) row.classList.add("ended", "leaving");
     dress(row);
     Times.tick(row);
+    row.dispatchEvent(new CustomEvent("board:row", { bubbles: true }));
   };
   /* What a row says, with moments instead of the ages and times that tick or depend on the reader. */
   const said = (row) => [...row.cells].map((cell) => (cell.matches(".since") ? ""
@@ -79,6 +82,7 @@ document.addEventListener("keydown", (event) => {
     if (rowOf(row.dataset.id) || !place(row)) return;
     restore(row);
     mark(row, "fresh");
+    row.dispatchEvent(new CustomEvent("board:new", { bubbles: true }));
   };
   const leave = (row, change) => {
     const status = row.querySelector("td.status");
@@ -105,6 +109,7 @@ document.addEventListener("keydown", (event) => {
     const empty = rows().childElementCount === 0;
     rows().closest("table").hidden = empty;
     $("empty").hidden = !empty;
+    document.dispatchEvent(new Event("board:settled"));
     tellShown();
   };
 
@@ -180,7 +185,7 @@ document.addEventListener("keydown", (event) => {
   /* --- arrivals --------------------------------------------------------------------------------------- */
   const readerIsElsewhere = () => {
     const selection = getSelection();
-    return scrollY > 60 || picked !== null || unfolded.size > 0 || document.querySelector("dialog[open]")
+    return scrollY > 60 || picked !== null || window.Board?.holds?.() || unfolded.size > 0 || document.querySelector("dialog[open]")
       || rows().contains(document.activeElement) || (!selection.isCollapsed && rows().contains(selection.anchorNode));
   };
   const announce = () => {
@@ -194,6 +199,7 @@ document.addEventListener("keydown", (event) => {
     if (more) { await reload(); return; }
     for (const html of waiting.values()) insert(html);
     waiting.clear();
+    seen = seq;
     announce();
     settle();
     scrollTo({ top: 0 });
@@ -214,6 +220,7 @@ document.addEventListener("keydown", (event) => {
       else if (row) leave(row, change);
       else if (!change.html) waiting.delete(change.id);
       else if (grouped) continue;  // its group says it
+      else if (here && welcome.delete(change.id)) insert(change.html);
       else if (!here) more += change.event === "alert_created" ? 1 : 0;
       else waiting.set(change.id, change.html);
     }
@@ -237,6 +244,7 @@ document.addEventListener("keydown", (event) => {
     }
     if (!grouped) announce();
     settle();
+    if (!waiting.size && !more) seen = Math.max(seen, message.seq);
     if (message.counts) count(message.counts);
   };
   const count = (counts) => {
@@ -343,7 +351,7 @@ document.addEventListener("keydown", (event) => {
       setTimeout(reload, 3000);
       return;
     }
-    seq = Number(board().dataset.seq);
+    seq = seen = Number(board().dataset.seq);
     more = 0;
     waiting.clear();
     leaving.clear();
@@ -355,6 +363,7 @@ document.addEventListener("keydown", (event) => {
     Times.tick();
     announce();
     title();
+    document.dispatchEvent(new Event("board:page"));
     subscribe();
   };
   setInterval(() => {
@@ -477,7 +486,7 @@ document.addEventListener("keydown", (event) => {
       turnOver(row);
     } else if (button) { event.preventDefault(); act(row, button.dataset.act); }
     else if (target.closest("a.what") && row.dataset.id) sessionStorage.setItem(OPENED, row.dataset.id);
-    else if (row.dataset.id && !target.closest("a") && getSelection().isCollapsed) pick(row);
+    else if (row.dataset.id && !target.closest("a, label, input") && getSelection().isCollapsed) pick(row);
   });
   const keys = {
     j: () => step(1),
@@ -523,6 +532,15 @@ document.addEventListener("keydown", (event) => {
     wanted(row);
   });
 
+  /* What hand.js and selection.js need of this file; `keys` may be added to, `holds` says that rows are to stay. */
+  window.Board = Object.assign(window.Board ?? {}, {
+    keys, step, reload, complain,
+    seen: () => seen,
+    isLive: () => live.dataset.state === "live",
+    pickedRow: () => (picked ? rowOf(picked) : null),
+    welcome: (ids) => { for (const id of ids) if (!rowOf(id)) welcome.add(id); },
+  });
+
   /* Fields left empty do not belong in the address. */
   document.addEventListener("formdata", (event) => {
     for (const field of event.target.method === "get" ? event.target.elements : []) {
@@ -531,7 +549,7 @@ document.addEventListener("keydown", (event) => {
   });
 
   /* What groups.js needs of this file. */
-  window.Board = { replace, restore, rowOf, readerIsElsewhere, settle, tellShown, pick };
+  Object.assign(window.Board, { replace, restore, rowOf, readerIsElsewhere, settle, tellShown, pick });
 
   document.addEventListener("DOMContentLoaded", () => {
     Times.setServerTime(Number(board().dataset.now));

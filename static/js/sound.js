@@ -128,7 +128,7 @@
     await fetch("/alerts/sound/mute/", { method: "POST", body, headers: { "X-Sheet": "1" } }).catch(() => {});
   };
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "m" || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (event.key !== "b" || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
     if (document.querySelector("dialog[open]") || event.target.closest("input, textarea, select")) return;
     event.preventDefault();
     if (state.sounds.length || state.notifications.length) mute(); else sign.click();  // nothing is chosen yet

@@ -64,7 +64,10 @@ def test_two_operators_resolve_the_same_alert_once(lab):
     first, second = person("operator", username="a.keller"), person("operator", username="m.ito")
     answers: list[Any] = []
     with held(alert):
-        threads = [apart(lambda who=who: actions.resolve(alert.pk, by=who), answers) for who in (first, second)]
+        threads = [
+            apart(lambda: actions.resolve(alert.pk, by=first), answers),
+            apart(lambda: actions.resolve(alert.pk, by=second), answers),
+        ]
         until(lambda: waiting(2))
     finish(*threads)
 

@@ -70,7 +70,7 @@ def test_views_columns_and_sound_fit(open_page, operator, server, width, scheme)
         assert page.evaluate(NO_OVERFLOW)
         shot(page, f"views-{name}-{width}-{scheme}")
         close(page)
-    page.keyboard.press("m")
+    page.keyboard.press("b")
     page.locator("#sheet[open]").wait_for()
     shot(page, f"views-sound-{width}-{scheme}")
     page.goto(f"{server}/alerts/?group=device&open=10.20.7.9")
@@ -229,7 +229,7 @@ def test_new_problems_sound_once_switched_on_and_nothing_else_does(open_page, op
     page.get_by_text("while muted").wait_for()
     assert page.evaluate("tones.length + notes.length + asked") == 0
 
-    page.keyboard.press("m")
+    page.keyboard.press("b")
     page.get_by_label("Sound on").wait_for()
     page.get_by_label("Sound on").press("Space")
     page.get_by_role("checkbox", name="Sound for critical").press("Space")
@@ -251,7 +251,7 @@ def test_new_problems_sound_once_switched_on_and_nothing_else_does(open_page, op
     assert "critical: loud" in page.evaluate("notes[0]")
     assert page.evaluate("notes[0]").endswith("| ups-3")
 
-    page.keyboard.press("m")
+    page.keyboard.press("b")
     assert page.locator("#sound span").inner_text() == "Muted"
     until(lambda: not BoardPreferences.objects.get(user=operator).sound_on)
 
