@@ -579,6 +579,8 @@ document.addEventListener("keydown", (event) => {
       const button = document.querySelector("[data-acknowledge]");
       if (button?.dataset.acknowledge === "again") button.focus(); else button?.click();
     },
+    R: () => document.querySelector("[data-reopen]")?.click(),
+    m: () => document.querySelector("[data-assign]")?.focus(),
     n: () => document.getElementById("notes")?.focus(),
     "?": () => document.getElementById("keys").showModal(),
     Escape: () => back.click(),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
 from alerts import actions, undo
 from alerts.choices import Severity, Status
 from alerts.models import Alert, AlertHistory, MaintenanceWindow
+from alerts.surroundings import Holder
 from opsconductor import db, doorbell
 from tests.access import person
 from tests.browser.story import tell
@@ -21,9 +24,7 @@ pytestmark = pytest.mark.browser
 def alerts(number: int) -> list[Alert]:
     """The first is at the top."""
     now = timezone.now()
-    return [
-        AlertFactory(title=f"alert {n}", occurred_at=now - timezone.timedelta(minutes=n + 1)) for n in range(number)
-    ]
+    return [AlertFactory(title=f"alert {n}", occurred_at=now - timedelta(minutes=n + 1)) for n in range(number)]
 
 
 def selected(page) -> list[str]:
@@ -299,8 +300,6 @@ def test_a_key_is_no_longer_undone_after_its_time(open_page, operator):
     page.keyboard.press("z")
 
     with db.connect(application="dispatcher") as conn:
-        from alerts.surroundings import Holder
-
         undo.settle(conn, timezone.now(), Holder())
     assert Alert.objects.get(pk=alert.pk).status == Status.RESOLVED
     assert AlertHistory.objects.get(news="recovery").action == "announced"
