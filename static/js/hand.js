@@ -258,7 +258,7 @@ document.addEventListener("DOMContentLoaded", () => {
   });
 
   /* --- keys ------------------------------------------------------------------------------------------------ */
-  const { a, r, Escape } = Board.keys;
+  const { a, r, n, Escape } = Board.keys;
   const extend = (by) => (row) => {
     if (row?.dataset.id) Selection.range(row);
     Board.step(by);
@@ -277,7 +277,7 @@ document.addEventListener("DOMContentLoaded", () => {
     r: (row) => (Selection.size() ? perform("resolve", {}, selected()) : r(row)),
     R: (row) => { if (Selection.size() || says(row, "reopen")) perform("reopen", {}, aim(row)); },
     m: (row) => { if (Selection.size() || (row && !row.classList.contains("ended"))) open("assign", aim(row)); },
-    n: (row) => askForNote(aim(row)),
+    n: (row) => (Selection.size() ? askForNote(selected()) : n(row)),
     s: (row) => { if (Selection.size() || (row && !row.classList.contains("ended"))) open("silence", aim(row)); },
     z: () => takeBack(),
     Escape: () => (Selection.size() ? Selection.clear() : Escape()),
