@@ -25,6 +25,10 @@ LABELS = {
     "acted": "touched by people",
     "told_from": "told after",
     "told_to": "told before",
+    "actor": "acted on by",
+    "quieted": "kept quiet by",
+    "quiet_from": "quiet since",
+    "quiet_to": "quiet before",
     "root": "explained by",
 }
 

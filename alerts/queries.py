@@ -50,12 +50,18 @@ FILTERS = (
     "acted",
     "told_from",
     "told_to",
+    "actor",
+    "quieted",
+    "quiet_from",
+    "quiet_to",
     "id",
     "root",
     "ordering",
 )
 # One value each; every other filter takes a comma list.
-SINGLE = frozenset({"search", "from", "to", "root_only", "stale", "acted", "told_from", "told_to"})
+SINGLE = frozenset(
+    {"search", "from", "to", "root_only", "stale", "acted", "told_from", "told_to", "quiet_from", "quiet_to"}
+)
 ALL_STATUSES = tuple(status.value for status in Status)
 DEFAULT_STATUS = (Status.ACTIVE.value, Status.ACKNOWLEDGED.value)
 NEWEST_FIRST = "-occurred_at"

@@ -234,7 +234,8 @@ def _quiet(quiet: dict[str, Any], asked: Asked) -> Table:
             {
                 "reason": KEPT_QUIET.get(SuppressionKind(row["kind"]), row["kind"]),
                 "number": row["number"],
-            }
+            },
+            asked.quieted(row["kind"]),
         )
         for row in quiet["reasons"]
     ]
