@@ -53,6 +53,8 @@ def overview(request: HttpRequest) -> HttpResponseBase:
         "operators": list(people.values_list("username", flat=True)[:CHOICES]),
         "begin_local": asked.local(asked.begin),
         "end_local": asked.local(asked.end),
+        "begin_said": asked.local(asked.begin).replace("T", " "),
+        "end_said": asked.local(asked.end).replace("T", " "),
         "query": asked.query(),
     }  # fmt: skip
     try:

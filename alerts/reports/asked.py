@@ -103,7 +103,7 @@ class Asked:
             "category": self.category,
             "operator": self.operator,
             "operators": str(self.operators) if self.operators != 1 else "",
-            "zone": self.zone if self.zone != timezone.get_current_timezone_name() else "",
+            "zone": self.zone,
             **changes,
         }
         return urlencode({name: value for name, value in asked.items() if value})

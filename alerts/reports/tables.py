@@ -259,7 +259,7 @@ def _people(alarms: Alarms, asked: Asked) -> Table:
 
 
 def _share(row: dict[str, Any]) -> float:
-    return row["number"] / row["total"] if row["total"] else 0.0
+    return float(row["number"] / row["total"]) if row["total"] else 0.0
 
 
 def _total(rows: Sequence[dict[str, Any]]) -> int:

@@ -330,6 +330,7 @@ def test_programs_read_the_same_figures_as_json(viewer, told):
     assert found["alarms"] == 1
     assert found["time_to_acknowledge"]["median"] == 60
     assert found["tables"]["types"][0]["alert_type"] == "link_down"
+    assert found["tables"]["types"][0]["share"] == found["top_10_share"] == 1.0
 
 
 def test_nothing_in_a_period_is_said_and_no_fault(viewer):
