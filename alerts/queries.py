@@ -48,8 +48,11 @@ FILTERS = (
     "root_only",
     "stale",
     "acted",
+    "told",
     "told_from",
     "told_to",
+    "opened_from",
+    "opened_to",
     "actor",
     "quieted",
     "quiet_from",
@@ -60,7 +63,8 @@ FILTERS = (
 )
 # One value each; every other filter takes a comma list.
 SINGLE = frozenset(
-    {"search", "from", "to", "root_only", "stale", "acted", "told_from", "told_to", "quiet_from", "quiet_to"}
+    {"search", "from", "to", "root_only", "stale", "acted", "told", "told_from", "told_to", "opened_from", "opened_to"}
+    | {"quiet_from", "quiet_to"}
 )
 ALL_STATUSES = tuple(status.value for status in Status)
 DEFAULT_STATUS = (Status.ACTIVE.value, Status.ACKNOWLEDGED.value)

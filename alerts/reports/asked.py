@@ -129,6 +129,11 @@ class Asked:
         begin, end = self.begin.astimezone(UTC).isoformat(), self.end.astimezone(UTC).isoformat()
         return self.board(told_from="", told_to="", actor="", quieted=kind, quiet_from=begin, quiet_to=end)
 
+    def never_told(self) -> str:
+        """The board with the problems that began in the period and of which nobody was told; whoever acted on them."""
+        begin, end = self.begin.astimezone(UTC).isoformat(), self.end.astimezone(UTC).isoformat()
+        return self.board(told_from="", told_to="", actor="", told="false", opened_from=begin, opened_to=end)
+
     def without_errors(self) -> Asked:
         return replace(self, errors={})
 
