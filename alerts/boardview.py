@@ -23,8 +23,15 @@ LABELS = {
     "root_only": "roots only",
     "stale": "nothing clears them",
     "acted": "touched by people",
+    "told": "ever told",
     "told_from": "told after",
     "told_to": "told before",
+    "opened_from": "came after",
+    "opened_to": "came before",
+    "actor": "acted on by",
+    "quieted": "kept quiet by",
+    "quiet_from": "quiet since",
+    "quiet_to": "quiet before",
     "root": "explained by",
 }
 GROUPING_LABELS = {"device": "device", "site": "site", "root": "root cause", "type": "alert type"}

@@ -21,7 +21,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from drf_spectacular.utils import extend_schema_field
 
 from alerts import quiet, search, searchterms
-from alerts.choices import News
+from alerts.choices import Action, News, SuppressionKind
 from alerts.models import Alert, AlertHistory, Suppression
 from alerts.searchterms import CATEGORY_WORDS, PRIORITY_WORDS, SEVERITY_WORDS, STATUS_WORDS
 from dependencies.addresses import canonical_ip
@@ -32,6 +32,7 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 ORDERINGS = ("occurred_at", "last_occurrence_at", "severity", "priority", "device_name", "occurrence_count")
 MAX_SUGGESTED_FROM = 1_000  # names that are compared with a misspelt one
 
+KIND_WORDS = {kind.value: kind.value for kind in SuppressionKind}
 YES_OR_NO = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False}
 
 
@@ -257,20 +258,69 @@ class ActedFilter(Words):
         return qs.filter(touched if value[-1] else ~touched)
 
 
-class ToldFilter(django_filters.Filter):
-    """Alerts that were told as a problem from or up to a time; both together mean one telling between them."""
+class ToldEverFilter(Words):
+    """Whether it was ever told as a problem."""
+
+    def narrow(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
+        told = Exists(AlertHistory.objects.filter(alert=OuterRef("pk"), news=News.PROBLEM))
+        return qs.filter(told if value[-1] else ~told)
+
+
+class SpanFilter(django_filters.Filter):
+    """Alerts with a history row of this kind from or up to a time; both together mean one row between them."""
 
     field_class = TimeField
+
+    def __init__(self, *args: Any, row: Mapping[str, str], begin: str, end: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.row, self.begin, self.end = row, begin, end
 
     def filter(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
         if not value:
             return qs
-        other = self.parent.form.cleaned_data.get("told_from") if self.lookup_expr == "lt" else None
-        if self.lookup_expr == "gte" and self.parent.form.cleaned_data.get("told_to"):
+        given = self.parent.form.cleaned_data
+        if self.lookup_expr == "gte" and given.get(self.end):
             return qs  # that one looks at both
-        told = AlertHistory.objects.filter(alert=OuterRef("pk"), news=News.PROBLEM)
-        told = told.filter(**{f"created_at__{self.lookup_expr}": value})
-        return qs.filter(Exists(told.filter(created_at__gte=other) if other else told))
+        rows = AlertHistory.objects.filter(alert=OuterRef("pk"), **self.row)
+        rows = rows.filter(**{f"created_at__{self.lookup_expr}": value})
+        begin = given.get(self.begin) if self.lookup_expr == "lt" else None
+        return qs.filter(Exists(rows.filter(created_at__gte=begin) if begin else rows))
+
+
+def _told(lookup: str) -> SpanFilter:
+    return SpanFilter(lookup_expr=lookup, row={"news": News.PROBLEM}, begin="told_from", end="told_to")
+
+
+def _opened(lookup: str) -> SpanFilter:
+    return SpanFilter(lookup_expr=lookup, row={"action": Action.OPENED}, begin="opened_from", end="opened_to")
+
+
+class ActorFilter(Words):
+    def narrow(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
+        deeds = AlertHistory.objects.filter(alert=OuterRef("pk"), user__username__in=value)
+        return qs.filter(Exists(deeds))
+
+
+class QuietedFilter(Words):
+    """Kept quiet for one of these reasons, which began between `quiet_from` and `quiet_to` where these are given."""
+
+    def narrow(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
+        reasons = Suppression.objects.filter(alert=OuterRef("pk"), kind__in=value)
+        given = self.parent.form.cleaned_data
+        if given.get("quiet_from"):
+            reasons = reasons.filter(started_at__gte=given["quiet_from"])
+        if given.get("quiet_to"):
+            reasons = reasons.filter(started_at__lt=given["quiet_to"])
+        return qs.filter(Exists(reasons))
+
+
+class BesideFilter(django_filters.Filter):
+    """A time that another filter looks at; alone it narrows nothing."""
+
+    field_class = TimeField
+
+    def filter(self, qs: QuerySet[Alert], value: Any) -> QuerySet[Alert]:
+        return qs
 
 
 class IdFilter(Words):
@@ -411,10 +461,19 @@ class AlertFilterSet(django_filters.FilterSet):
         ActedFilter(noun="answer", words=YES_OR_NO),
         "false",
     )
-    told_from = _documented(
-        "Told as a problem at this time or later.", ToldFilter(lookup_expr="gte"), "2026-11-21T14:30:00Z"
+    told = _documented("false: nobody was ever told of it.", ToldEverFilter(noun="answer", words=YES_OR_NO), "false")
+    told_from = _documented("Told as a problem at this time or later.", _told("gte"), "2026-11-21T14:30:00Z")
+    told_to = _documented("Told as a problem before this time.", _told("lt"), "2026-11-22T14:30:00Z")
+    opened_from = _documented("Came to us at this time or later.", _opened("gte"), "2026-11-21T14:30:00Z")
+    opened_to = _documented("Came to us before this time.", _opened("lt"), "2026-11-22T14:30:00Z")
+    actor = _documented("User names: alerts with which one of them did something.", ActorFilter(noun="person"), "m.ito")
+    quieted = _documented(
+        f"Kept quiet at some time. {_any_of(KIND_WORDS)}",
+        QuietedFilter(noun="reason", words=KIND_WORDS),
+        "dependency,maintenance",
     )
-    told_to = _documented("Told as a problem before this time.", ToldFilter(lookup_expr="lt"), "2026-11-22T14:30:00Z")
+    quiet_from = _documented("With quieted: since this time or later.", BesideFilter(), "2026-11-21T14:30:00Z")
+    quiet_to = _documented("With quieted: since before this time.", BesideFilter(), "2026-11-22T14:30:00Z")
     id = _documented("Ids of alerts.", IdFilter(noun="alert"), "019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071")
     root = _documented(
         "Ids of alerts: what they explain now.", RootFilter(noun="alert"), "019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071"

@@ -49,8 +49,15 @@ FILTERS = (
     "root_only",
     "stale",
     "acted",
+    "told",
     "told_from",
     "told_to",
+    "opened_from",
+    "opened_to",
+    "actor",
+    "quieted",
+    "quiet_from",
+    "quiet_to",
     "id",
     "root",
     "ordering",
@@ -59,7 +66,10 @@ FILTERS = (
 BESIDE = ("group", "view", "columns")
 MAX_OPENED = 20
 # One value each; every other filter takes a comma list.
-SINGLE = frozenset({"search", "from", "to", "root_only", "stale", "acted", "told_from", "told_to"})
+SINGLE = frozenset(
+    {"search", "from", "to", "root_only", "stale", "acted", "told", "told_from", "told_to", "opened_from", "opened_to"}
+    | {"quiet_from", "quiet_to"}
+)
 ALL_STATUSES = tuple(status.value for status in Status)
 GROUPINGS = ("device", "site", "root", "type")
 DEFAULT_STATUS = (Status.ACTIVE.value, Status.ACKNOWLEDGED.value)

@@ -17,6 +17,7 @@ from alerts.reports.asked import PRESETS, Asked
 from alerts.reports.figures import Volume
 from alerts.reports.gathered import TooMuch, gathered
 from alerts.reports.tables import MAKERS, Report, Table, report
+from alerts.reports.tuning import Tuning
 from dependencies.models import Device
 from opsconductor.portal import portal_page
 
@@ -53,6 +54,8 @@ def overview(request: HttpRequest) -> HttpResponseBase:
         "operators": list(people.values_list("username", flat=True)[:CHOICES]),
         "begin_local": asked.local(asked.begin),
         "end_local": asked.local(asked.end),
+        "begin_said": asked.local(asked.begin).replace("T", " "),
+        "end_said": asked.local(asked.end).replace("T", " "),
         "query": asked.query(),
     }  # fmt: skip
     try:
@@ -62,12 +65,13 @@ def overview(request: HttpRequest) -> HttpResponseBase:
         return _fresh(render(request, "reports/report.html", {**context, "too_much": TOO_MUCH}, status=503))
     if request.GET.get("format") == "json":
         return _fresh(JsonResponse(words.as_json(found)))
+    tuning = Tuning(request.user)
     context |= {
         "report": found,
         "cards": cards(found),
         "bars": bars(found.volumes),
         "most": max((volume.number for volume in found.volumes), default=0),
-        "tables": [(table, _heads(table), _shown(table)) for table in found.tables],
+        "tables": [(table, _heads(table), _shown(table, tuning)) for table in found.tables],
         "chart": {"width": WIDTH, "height": HEIGHT},
     }
     return _fresh(render(request, "reports/report.html", context, status=400 if asked.errors else 200))
@@ -97,7 +101,7 @@ def _heads(found: Table) -> list[tuple[str, bool]]:
     return [(heading, isinstance(cells.get(key), int | float)) for key, heading in found.columns]
 
 
-def _shown(found: Table) -> list[dict[str, Any]]:
+def _shown(found: Table, tuning: Tuning) -> list[dict[str, Any]]:
     keys = [key for key, _ in found.columns]
     return [
         {
@@ -106,7 +110,7 @@ def _shown(found: Table) -> list[dict[str, Any]]:
                 (words.cell(key, line.cells.get(key)), isinstance(line.cells.get(key), int | float)) for key in keys[1:]
             ],
             "url": line.url,
-            "helps": line.helps,
+            "helps": tuning.links(line.helps),
         }
         for line in found.lines
     ]
@@ -145,6 +149,8 @@ def cards(found: Report) -> list[Card]:
             "Calm stretches",
             words.percent(rate.acceptable_share),
             "10-minute stretches with at most one alarm for one operator",
+            "",
+            "#volume-title",
         ),
         Card(
             "Top ten types",
@@ -174,7 +180,7 @@ def cards(found: Report) -> list[Card]:
             words.percent(share),
             f"{quiet['never_told']:,} of {quiet['opened']:,} problems that began stayed quiet",
             "",
-            "#quiet",
+            asked.never_told(),
         ),
     ]  # fmt: skip
 

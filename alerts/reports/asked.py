@@ -103,7 +103,7 @@ class Asked:
             "category": self.category,
             "operator": self.operator,
             "operators": str(self.operators) if self.operators != 1 else "",
-            "zone": self.zone if self.zone != timezone.get_current_timezone_name() else "",
+            "zone": self.zone,
             **changes,
         }
         return urlencode({name: value for name, value in asked.items() if value})
@@ -119,9 +119,20 @@ class Asked:
             "told_to": self.end.astimezone(UTC).isoformat(),
             "site": self.site,
             "category": self.category,
+            "actor": self.operator,
             **more,
         }
         return "/alerts/?" + urlencode({name: value for name, value in asked.items() if value}, safe=",:")
+
+    def quieted(self, kind: str) -> str:
+        """The board with the alerts for which this reason to be quiet began in the period; whoever acted on them."""
+        begin, end = self.begin.astimezone(UTC).isoformat(), self.end.astimezone(UTC).isoformat()
+        return self.board(told_from="", told_to="", actor="", quieted=kind, quiet_from=begin, quiet_to=end)
+
+    def never_told(self) -> str:
+        """The board with the problems that began in the period and of which nobody was told; whoever acted on them."""
+        begin, end = self.begin.astimezone(UTC).isoformat(), self.end.astimezone(UTC).isoformat()
+        return self.board(told_from="", told_to="", actor="", told="false", opened_from=begin, opened_to=end)
 
     def without_errors(self) -> Asked:
         return replace(self, errors={})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
 
 from alerts.choices import SuppressionKind
 from alerts.reports import figures
@@ -13,17 +12,8 @@ from alerts.reports.asked import Asked
 from alerts.reports.figures import Spread, Volume
 from alerts.reports.floods import Rate
 from alerts.reports.gathered import Alarms
+from alerts.reports.tuning import DEDUPLICATION, MAINTENANCE, MAPPING, SETTING, Help
 from alerts.whyview import KEPT_QUIET
-
-TUNE = "/admin/alerts/alerttypesetting/add/"
-
-
-@dataclass(frozen=True)
-class Help:
-    """One thing that would help, filled in beforehand."""
-
-    label: str
-    url: str
 
 
 @dataclass(frozen=True)
@@ -86,22 +76,21 @@ def _of_type(row: dict[str, Any], asked: Asked, *helps: Help, **more: str) -> Li
     return Line(row, url, helps)
 
 
-def tune(row: dict[str, Any], label: str, **values: Any) -> Help:
-    """A setting for the alert type, filled in."""
-    of = {"alert_type": row["alert_type"], "connector_type": row["source_system"], **values}
-    return Help(label, f"{TUNE}?{urlencode(of)}")
+def _setting(row: dict[str, Any], label: str, **values: Any) -> Help:
+    """A setting of the alert type, with these values to begin with."""
+    return Help(label, SETTING, row["source_system"], row["alert_type"], values=values)
 
 
 def _mapping(row: dict[str, Any]) -> Help:
-    return Help("Severity", "/mappings/?" + urlencode({"type": row["source_system"], "q": row["alert_type"]}) + "#rows")
+    return Help("Severity", MAPPING, row["source_system"], row["alert_type"])
 
 
 def _identity(row: dict[str, Any]) -> Help:
-    return Help("Deduplication", "/mappings/?" + urlencode({"type": row["source_system"]}) + "#rows")
+    return Help("Deduplication", DEDUPLICATION, row["source_system"])
 
 
 def _maintenance(address: str) -> Help:
-    return Help("Maintenance", "/maintenance/add/?" + urlencode({"devices": address}))
+    return Help("Maintenance", MAINTENANCE, address=address)
 
 
 def _types(alarms: Alarms, asked: Asked) -> Table:
@@ -161,7 +150,14 @@ def _chattering(alarms: Alarms, asked: Asked) -> Table:
         "chattering",
         "Chattering",
         (("title", "Problem"), ("device", "Device"), ("number", "Raised"), ("flapping", "Flapping")),
-        [Line(row, f"/alerts/{row['alert_id']}/", (tune(row, "Flap threshold", flap_transitions=4),)) for row in rows],
+        [
+            Line(
+                row,
+                f"/alerts/{row['alert_id']}/",
+                (_setting(row, "Flap threshold", flap_transitions=4), _identity(row)),
+            )
+            for row in rows
+        ],
         "Raised three times or more within a minute, or found flapping; told or not (guide: none).",
         _shown(_total(rows), len(rows), "problem"),
     )
@@ -173,7 +169,7 @@ def _fleeting(alarms: Alarms, asked: Asked) -> Table:
         "fleeting",
         "Fleeting",
         (("alert_type", "Alert type"), ("source_system", "Source"), ("number", "Alarms")),
-        [_of_type(row, asked, tune(row, "Hold back", hold_seconds=60)) for row in rows],
+        [_of_type(row, asked, _setting(row, "Hold back", hold_seconds=60)) for row in rows],
         "Over within a minute, before anybody did anything.",
         _of(rows, "alarm"),
     )
@@ -234,7 +230,8 @@ def _quiet(quiet: dict[str, Any], asked: Asked) -> Table:
             {
                 "reason": KEPT_QUIET.get(SuppressionKind(row["kind"]), row["kind"]),
                 "number": row["number"],
-            }
+            },
+            asked.quieted(row["kind"]),
         )
         for row in quiet["reasons"]
     ]
@@ -258,7 +255,7 @@ def _people(alarms: Alarms, asked: Asked) -> Table:
 
 
 def _share(row: dict[str, Any]) -> float:
-    return row["number"] / row["total"] if row["total"] else 0.0
+    return float(row["number"] / row["total"]) if row["total"] else 0.0
 
 
 def _total(rows: Sequence[dict[str, Any]]) -> int:

@@ -26,7 +26,7 @@ def span(seconds: float | None) -> str:
 
 
 def percent(share: float) -> str:
-    return f"{share * 100:.1f} %"
+    return f"{share * 100:.1f}\N{NO-BREAK SPACE}%"
 
 
 def cell(key: str, value: Any) -> Any:

@@ -68,6 +68,13 @@ class DeduplicationRuleAdmin(EnabledAdmin):
     fields = ["connector_type", "fingerprint_fields", "dedup_window_minutes", "enabled", "earlier"]
     readonly_fields = ["earlier"]
 
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """A list in the address is one with commas."""
+        initial: dict[str, Any] = dict(super().get_changeform_initial_data(request))
+        if "fingerprint_fields" in initial:
+            initial["fingerprint_fields"] = initial["fingerprint_fields"].split(",")
+        return initial
+
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name != "fingerprint_fields":
             return super().formfield_for_dbfield(db_field, request, **kwargs)
