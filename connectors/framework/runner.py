@@ -376,7 +376,8 @@ class Runner:
                 )
                 for finding in told
             ]
-            reconciles = manifest.reconciles if complete else frozenset()
+            unsure = one.observation.unsure if one.observation else ()
+            reconciles = manifest.reconciles.difference(unsure) if complete else frozenset()
             if not manifest.has_targets or (reconciles & open_types):
                 poll = Poll(
                     connector=row,
@@ -480,8 +481,9 @@ class Runner:
         seen = one.observation
         raised = [f for f in seen.findings if f.is_raised] if seen else []
         kept: list[list[str]] = [[f.alert_type, f.component, f.title, f.message] for f in raised]
-        if seen is None:  # nothing was said of it: it stands as it stood
-            kept = [[*key, *texts] for key, texts in one.row.texts.items()]
+        if seen is None or seen.incomplete:  # what nothing was said of stands as it stood
+            said = {f.key for f in seen.findings} if seen else set()
+            kept += [[*key, *texts] for key, texts in one.row.texts.items() if key not in said]
         return Written(
             one.row.target.id,
             one.outcome,

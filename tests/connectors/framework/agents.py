@@ -44,12 +44,14 @@ def object_id(text: str) -> Any:
 
 
 class Agent:
-    """One agent on a port of its own. `values` by OID text; `silent` answers nothing; `requests` counts."""
+    """One agent on a port of its own. `values` by OID text; `silent` answers nothing, `deaf_to` nothing that is asked
+    below these OIDs; `requests` counts."""
 
     def __init__(self, values: Mapping[str, Any], community: str = "public") -> None:
         self.values: dict[str, Any] = dict(values)
         self.community = community
         self.silent = False
+        self.deaf_to: tuple[str, ...] = ()
         self.requests = 0
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
@@ -88,6 +90,9 @@ class Agent:
         table = sorted((oid(name), value) for name, value in self.values.items())
         names = [name for name, _ in table]
         wanted = [tuple(name) for name, _ in module.apiPDU.get_varbinds(asked)]
+        deaf = [oid(name) for name in self.deaf_to]
+        if any(name[: len(below)] == below for name in wanted for below in deaf):
+            return None
         found: list[tuple[Oid, Any]] = []
         wrong = 0
         if asked.isSameTypeWith(module.GetRequestPDU()):
