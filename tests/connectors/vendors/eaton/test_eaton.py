@@ -74,7 +74,7 @@ MG_UPS = {
     **{f"{MG}.7.{n}.0": 2 for n in (3, 4, 7, 8, 10, 11, 12)},
     f"{MG}.7.2.1.4.1": 59,
 }
-FAMILIES = {"rfc": RFC_UPS, "xups": XUPS_UPS, "mg": MG_UPS}
+FAMILIES: dict[str, dict[str, Any]] = {"rfc": RFC_UPS, "xups": XUPS_UPS, "mg": MG_UPS}
 
 
 @pytest.fixture
