@@ -50,10 +50,7 @@ def of_links(radios: Sequence[Radio], worked: set[str]) -> Iterator[Finding]:
     for radio in radios:
         if radio.up is not None:
             title = f"Radio link of {radio.label} is down"
-            for finding in _once(worked, "link_down", radio.up, radio.component, title, is_told=radio.is_told):
-                if finding.is_raised:
-                    finding.severity, finding.category = "critical", "wireless"
-                yield finding
+            yield from _once(worked, "radio_link_down", radio.up, radio.component, title, is_told=radio.is_told)
 
 
 def _once(

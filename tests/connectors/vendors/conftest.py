@@ -17,8 +17,11 @@ from typing import Any
 import pytest
 
 from connectors.framework.errors import PollError
+from tests.connectors.framework.conftest import a_new_poller
 from tests.connectors.vendors.polled import Polled
 from tests.patience import until
+
+__all__ = ["a_new_poller", "recordings"]
 
 ROOT = Path(__file__).resolve().parents[3]
 FIXTURES = Path(os.environ.get("OPSCONDUCTOR_FIXTURES") or ROOT.parent / "shared" / "fixtures")

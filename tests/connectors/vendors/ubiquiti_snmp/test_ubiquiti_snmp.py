@@ -110,15 +110,15 @@ def polled(device: Agent) -> Polled:
     [
         ("airMAX", {f"{AIRMAX}.5.1.5.1": -72}, ("signal_degraded", "radio=1")),
         ("airMAX", {f"{AIRMAX}.5.1.5.1": -84}, ("signal_critical", "radio=1")),
-        ("airMAX", {f"{AIRMAX}.5.1.4.1": bytes(6)}, ("link_down", "radio=1")),
+        ("airMAX", {f"{AIRMAX}.5.1.4.1": bytes(6)}, ("radio_link_down", "radio=1")),
         ("airMAX", {f"{AIRMAX}.8.3.0": 9_500}, ("high_cpu", "")),
         ("airMAX", {f"{AIRMAX}.8.4.0": 75}, ("high_temperature", "")),
         ("airMAX", {f"{RESOURCES}.1.2.0": 2_000}, ("high_memory", "")),
         ("airMAX", {f"{IF}.8.2": 2}, ("link_down", "ifIndex=2")),
-        ("airFiber", {f"{AIRFIBER}.2.1.26.1": 0}, ("link_down", "radio=1")),
+        ("airFiber", {f"{AIRFIBER}.2.1.26.1": 0}, ("radio_link_down", "radio=1")),
         ("airFiber", {f"{AIRFIBER}.2.1.11.1": -75, f"{AIRFIBER}.2.1.14.1": -78}, ("signal_degraded", "radio=1")),
         ("airFiber", {f"{AIRFIBER}.2.1.10.1": 71}, ("high_temperature", "sensor=radio1")),
-        ("airFiber LTU", {f"{LTU}.5.5.0": 0}, ("link_down", "radio=1")),
+        ("airFiber LTU", {f"{LTU}.5.5.0": 0}, ("radio_link_down", "radio=1")),
         ("airFiber LTU", {f"{LTU}.4.1.5.1": -61, f"{LTU}.4.1.6.1": -61}, ("signal_degraded", "station=1")),
         ("airFiber LTU", {f"{LTU}.4.1.5.1": -66, f"{LTU}.4.1.6.1": -66}, ("signal_critical", "station=1")),
         ("airFiber LTU", {f"{LTU}.3.5.0": 95}, ("high_memory", "")),
@@ -148,11 +148,10 @@ def test_each_condition_comes_and_goes(
     assert polled.ends(key)
 
 
-def test_a_radio_link_is_worse_than_a_port(device: Agent, polled: Polled) -> None:
-    device.values |= {**AIRFIBER_RADIO, f"{AIRFIBER}.2.1.26.1": 0}
-    found = polled.poll()["link_down", "radio=1"]
-    assert (found.severity, found.category) == ("critical", "wireless")
-    assert not {key for key in polled.well if key[0].startswith("signal")}  # without a link no signal is low
+def test_without_a_link_no_signal_is_low(device: Agent, polled: Polled) -> None:
+    device.values |= {**AIRFIBER_RADIO, f"{AIRFIBER}.2.1.26.1": 0, f"{AIRFIBER}.2.1.11.1": -100}
+    assert set(polled.poll()) == {("radio_link_down", "radio=1")}
+    assert not {key for key in polled.well if key[0].startswith("signal")}
 
 
 @pytest.mark.parametrize(
@@ -267,10 +266,10 @@ def test_a_link_that_never_was_is_no_loss(device: Agent, polled: Polled) -> None
     device.values |= station
     assert polled.poll() == {}
     device.values = {name: value for name, value in device.values.items() if name not in station}
-    assert set(polled.poll()) == {("link_down", "radio=1")}
+    assert set(polled.poll()) == {("radio_link_down", "radio=1")}
     device.values |= station
     polled.poll()
-    assert polled.ends(("link_down", "radio=1"))
+    assert polled.ends(("radio_link_down", "radio=1"))
 
 
 def test_unused_ports_and_slots_are_no_alarm(device: Agent, polled: Polled) -> None:
