@@ -25,6 +25,8 @@ WRITTEN = (
     "alerts_alerttypesetting",
     "connectors_rawevent",
     "connectors_ingestcount",
+    "connectors_receivedcount",
+    "connectors_listening",
     "connectors_informseen",
     "connectors_spoolprogress",
     "connectors_socketcount",
@@ -41,6 +43,10 @@ WRITTEN = (
     "dependencies_device",
     "dependencies_dependency",
 )
+# What a dispatcher or a poll counted for a connector.
+COUNTED = """
+UPDATE connectors_connector SET alerts_received = 0, alerts_today = 0, counted_on = NULL, last_success_at = NULL,
+    status = 'unknown' WHERE counted_on IS NOT NULL"""
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +80,7 @@ def _empty(ids: str) -> None:
         try:
             with transaction.atomic(), connection.cursor() as cur:
                 cur.execute(f"TRUNCATE {', '.join(WRITTEN)} {ids}")
+                cur.execute(COUNTED)
             User.objects.all().delete()
             return
         except (OperationalError, IntegrityError):

@@ -16,7 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -186,7 +186,8 @@ class Runner:
             log.exception("The poll of “%s” broke off.", slug)
             raise
         finally:
-            self._end(connector, connector_id, lease, result, health or {}, memory or {})
+            today = self._now().astimezone(snapshot.limits.zone).date()
+            self._end(connector, connector_id, lease, result, health or {}, memory or {}, today)
         return result
 
     # --- asking -----------------------------------------------------------------------------------------
@@ -429,6 +430,7 @@ class Runner:
         result: Result,
         health: dict[str, Any],
         memory: dict[str, Any],
+        today: date,
     ) -> None:
         conn = self._connect()
         now = self._now()
@@ -442,7 +444,6 @@ class Runner:
         outcomes = result.stored.outcomes
         opened = sum(outcomes.get(word, 0) for word in ("opened", "reopened", "repeated"))
         cleared = outcomes.get("cleared", 0) + result.stored.cleared_as_absent
-        today = now.astimezone().date()
         status, sentence = _status(result)
         conn.execute(
             _END,
