@@ -21,11 +21,11 @@ from connectors.framework.shared import SILENCE_SETTING, wrong_silence
 from connectors.mapping_checks import check_row, check_title, is_alert_pattern, is_field
 from connectors.normalisation import DEFAULT_IDENTITY, FORMER_MAX, IDENTITY_FIELDS, in_order, wrong_fields
 from connectors.polling_models import Credential, EncryptedJSONField, PollRun, Target
-from connectors.receiving_models import Listening, ReceivedCount
+from connectors.receiving_models import Listening, ReceivedCount, SeenValue
 from connectors.traps.identity import NETWORK_LISTS
 from opsconductor.crypto import EncryptedTextField
 
-__all__ = ["Credential", "Listening", "PollRun", "ReceivedCount", "Target"]  # beside what is defined here
+__all__ = ["Credential", "Listening", "PollRun", "ReceivedCount", "SeenValue", "Target"]  # beside what is defined here
 
 PREVIOUS_SECRET_LASTS = timedelta(hours=24)
 

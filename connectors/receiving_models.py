@@ -1,4 +1,5 @@
-"""What is kept of sources that send by themselves: how much they sent, and since when it is listened for."""
+"""What is kept of sources that send by themselves: how much they sent, since when it is listened for, and which of
+their words nobody has given a meaning yet."""
 
 from __future__ import annotations
 
@@ -40,3 +41,24 @@ class Listening(models.Model):
 
     def __str__(self) -> str:
         return f"connector {self.connector_id} since {self.since:%F %T}"
+
+
+class SeenValue(models.Model):
+    """A word of a source that no row of normalisation knew when it came; the page Mappings makes a row of it."""
+
+    connector_type = models.CharField(max_length=60)
+    source_field = models.CharField(max_length=100)
+    source_value = models.CharField(max_length=200)
+    count = models.BigIntegerField()
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["connector_type", "source_field", "source_value"], name="seenvalue_one_per_word"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.connector_type}: {self.source_field}={self.source_value}"

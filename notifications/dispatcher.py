@@ -20,7 +20,7 @@ from django.db import connection
 
 from alerts import timers
 from alerts.surroundings import Holder
-from connectors import received, retention, sweep
+from connectors import received, retention, seen, sweep
 from connectors.ingest import Ingest, Stopped
 from connectors.mappings import MappingTable
 from connectors.remap import Remap
@@ -187,6 +187,7 @@ class Dispatcher:
         """What is of no use after minutes."""
         timers.drop_tombstones(self._connection())
         timers.drop_verification_requests(self._connection())
+        seen.forget(self._connection())
         heartbeat.forget_the_dead()
 
     def _look_at_ourselves(self) -> None:

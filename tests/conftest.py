@@ -27,6 +27,7 @@ WRITTEN = (
     "connectors_ingestcount",
     "connectors_receivedcount",
     "connectors_listening",
+    "connectors_seenvalue",
     "connectors_informseen",
     "connectors_spoolprogress",
     "connectors_socketcount",

@@ -24,6 +24,7 @@ import orjson
 import psycopg
 
 from alerts.surroundings import Holder
+from connectors import seen
 from connectors.framework.base import BaseConnector, DeviceConnector, Finding, Observation, SystemConnector
 from connectors.framework.errors import PollError, PollOutcome
 from connectors.framework.health import Health, Verdict, judge
@@ -459,6 +460,8 @@ class Runner:
             ),
         )
         conn.execute(_FORGET, (connector_id, connector_id, RUNS_KEPT))
+        if seen.is_waiting():
+            seen.write(conn)
         conn.execute(
             _FREE,
             (

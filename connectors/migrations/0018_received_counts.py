@@ -1,4 +1,5 @@
-"""What sources that send by themselves sent, and how long they have been listened for. New tables; no locks that last."""
+"""What sources that send by themselves sent, how long they have been listened for, and words of theirs that no row
+knows. New tables; no lock that lasts."""
 
 import django.db.models.deletion
 from django.db import migrations, models
@@ -37,6 +38,21 @@ class Migration(migrations.Migration):
             ],
             options={
                 'constraints': [models.UniqueConstraint(fields=('connector_id', 'shard', 'quarter'), name='receivedcount_one_per_shard')],
+            },
+        ),
+        migrations.CreateModel(
+            name='SeenValue',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('connector_type', models.CharField(max_length=60)),
+                ('source_field', models.CharField(max_length=100)),
+                ('source_value', models.CharField(max_length=200)),
+                ('count', models.BigIntegerField()),
+                ('first_at', models.DateTimeField()),
+                ('last_at', models.DateTimeField()),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('connector_type', 'source_field', 'source_value'), name='seenvalue_one_per_word')],
             },
         ),
     ]
