@@ -22,9 +22,10 @@ from rest_framework.response import Response
 from connectors import tasks
 from connectors.api import VERBS, note
 from connectors.connector_rows import checked_secret, known_types
-from connectors.framework import polling, settings
+from connectors.framework import polling, schedule, settings
 from connectors.framework.errors import PollError
 from connectors.framework.registry import manifests
+from connectors.framework.shared import SILENCE_SECONDS, SILENCE_SETTING
 from connectors.models import Connector
 from connectors.webhooks import readers
 from opsconductor.api import StrictSerializer, refuse_unknown
@@ -42,10 +43,12 @@ CONFIG: dict[str, Any] = {
     "type": "object",
     "additionalProperties": True,
     "description": "Of snmp_trap: trusted_relays and nat_sources, lists of networks. Of a webhook: webhook_secret. "
+    "Of all that receive: webhook_silence_s, an alert after so many seconds without a word. "
     "What is secret reads null, and beside it NAME_set says whether it is set; written back as null it stays.",
     "properties": {
         "trusted_relays": {"type": "array", "items": {"type": "string"}},
         "nat_sources": {"type": "array", "items": {"type": "string"}},
+        SILENCE_SETTING: {"type": "integer", "nullable": True, "minimum": 0, "maximum": SILENCE_SECONDS[1]},
         HIDDEN: {"type": "string", "nullable": True, "minLength": 16, "maxLength": 200},
         f"{HIDDEN}_set": {"type": "boolean", "readOnly": True},
     },
@@ -179,8 +182,8 @@ def _taken_apart(given: dict[str, Any], kind: str, stored: Mapping[str, Any]) ->
         elif SENSITIVE.search(name) and value is None:
             if name in stored:
                 config[name] = stored[name]
-        elif kind == "snmp_trap" or stored.get(name) == value:
-            config[name] = value  # the model checks those of traps
+        elif kind == "snmp_trap" or name == SILENCE_SETTING or stored.get(name) == value:
+            config[name] = value  # the model checks them
         else:
             raise ValidationError({"config": f"“{name}” is not a setting of a connector of type {kind}."})
     return config, secret
@@ -337,5 +340,6 @@ class ConnectorViewSet(viewsets.ModelViewSet[Connector]):
     def _switch(self, *, on: bool) -> Response:
         connector = self.get_object()
         if Connector.objects.filter(pk=connector.pk, enabled=not on).update(enabled=on):
+            schedule.switched([connector])
             note(self.request, connector, CHANGE, f"Switched {'on' if on else 'off'} by the API.")
         return Response(self.get_serializer(self.get_object()).data)

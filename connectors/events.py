@@ -15,6 +15,7 @@ from uuid import UUID
 from alerts.choices import Category, Outcome, Severity
 from alerts.ids import uuid7
 from alerts.types import NormalizedAlert
+from connectors import seen
 from connectors.clears import clears_of
 from connectors.journal import Item
 from connectors.normalisation import Meaning, effective_time
@@ -147,6 +148,8 @@ def interpret(raw: Any, source: str, received_at: datetime, snapshot: Snapshot, 
     item = Item(event_key or uuid7(), received_at, connector.id if connector else None, source, None, KIND)
     item.data = raw
     _fill(item, connector, snapshot)
+    if connector is not None and isinstance(raw, dict):
+        seen.note(connector.type, raw, snapshot.normalisation)
     return item
 
 

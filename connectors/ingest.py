@@ -28,7 +28,7 @@ from alerts.ids import uuid7
 from alerts.surroundings import PATIENT, VERSIONS, Holder, Stale
 from alerts.types import NormalizedAlert
 from alerts.wanted import MOST_OPEN, Wanted
-from connectors import claims, journal
+from connectors import claims, journal, received
 from connectors.journal import Item
 from connectors.partitions import ensure_partition
 from opsconductor import db, doorbell
@@ -311,6 +311,7 @@ class Ingest:
             if pending is None:
                 journal.copy_rows(cur, items)
                 journal.count(cur, journal.tally(items) + (extra or Counter()))
+                received.add(cur, items)
             else:
                 journal.finish(cur, pending)
                 moved = Counter({journal.bucket(pending): 1})
@@ -490,6 +491,7 @@ class Ingest:
                     claims.mark_sent_again(cur, [] if bare else items, waited=True)
                     journal.insert_once(cur, items)
                     journal.count(cur, journal.tally(items) + (extra or Counter()))
+                    received.add(cur, items)
                 return
             except Stopped:
                 raise

@@ -19,12 +19,14 @@ from typing import Any, Protocol
 
 from django.conf import settings
 
+from connectors import seen
 from connectors.durable import Durable, Kept, NotKept
 from connectors.ingest import Ingest, Stopped
 from connectors.journal import Bucket, Item
 from connectors.known import Known, known
 from connectors.registry import reader
 from connectors.spool import Spool
+from opsconductor import db
 from opsconductor.exceptions import OpsConductorError, sentence
 from opsconductor.outcry import cry
 
@@ -41,6 +43,7 @@ DRAIN_SECONDS = 0.5
 PATIENCE_SECONDS = 2.0
 HANG_UP_SECONDS = 10.0
 ADOPT_SECONDS = 60.0
+SEEN_SECONDS = 5.0
 
 
 class Full(OpsConductorError):
@@ -95,7 +98,7 @@ class Intake:
         self._stop_requested = threading.Event()
         self._thread: threading.Thread | None = None
         self._durable: Keeps | None = None
-        self._adopt_at = 0.0
+        self._adopt_at = self._seen_at = 0.0
 
     async def accept(self, items: Sequence[Item], *, size: int = 0, alone: bool = False) -> Kept:
         """Wait until the events are kept; items that are STORED carry their outcomes then. `size` is what they take, in
@@ -233,6 +236,10 @@ class Intake:
                 self._adopt_at = time.monotonic() + ADOPT_SECONDS
                 durable.adopt()
             durable.drain(DRAIN_SECONDS)  # nothing where nothing is spooled
+            if seen.is_waiting() and time.monotonic() >= self._seen_at and not durable.away_seconds():
+                self._seen_at = time.monotonic() + SEEN_SECONDS
+                with db.connect(application="seen values") as conn:
+                    seen.write(conn)
         except Exception as error:
             log.exception("The spool could not be worked off and is tried again: %s", sentence(error))
 

@@ -107,6 +107,9 @@ FROM unnest(%s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::bigint[])
 ON CONFLICT (minute, source, outcome, reason) DO UPDATE
 SET count = c.count + EXCLUDED.count, moved = c.moved + EXCLUDED.moved"""
 
+# Not a device: what OpsConductor says itself is no datagram and stays out of the account of any source.
+OWN_SOURCE = "opsconductor"
+
 Bucket = tuple[datetime, str, str, str]
 MINUTE = timedelta(minutes=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -12,7 +13,9 @@ from django import forms
 from django.db.models import Count, Q
 from django.urls import reverse
 
-from alerts.choices import Severity
+from alerts.choices import Category, Severity
+from connectors import seen
+from connectors.connector_rows import known_types
 from connectors.models import (
     AlertTypeTemplate,
     CategoryMapping,
@@ -20,8 +23,10 @@ from connectors.models import (
     DeduplicationRule,
     OIDMapping,
     PriorityRule,
+    SeenValue,
     SeverityMapping,
 )
+from connectors.normalisation_rows import load
 
 ANY = "any"  # in addresses; "" in the rows
 TRAPS = "snmp_trap"
@@ -129,6 +134,30 @@ class Section:
     rows: list[Row]
     total: int
     add: ValueForm
+    unmapped: list[Unmapped] = field(default_factory=list)
+
+
+@dataclass
+class Unmapped:
+    """A word that was seen and that no row knows: what a row of it would say, where nobody chooses otherwise."""
+
+    seen: SeenValue
+    kind: Kind
+    choices: list[tuple[Any, str]]
+    suggested: Any
+
+    @property
+    def field_name(self) -> str:
+        return self.kind.target
+
+
+TABS = (
+    ("values", "Severity and category"),
+    ("titles", "Titles"),
+    ("deduplication", "Deduplication"),
+    ("priority", "Priority"),
+)
+SEEN_SHOWN = 50
 
 
 @dataclass
@@ -157,22 +186,49 @@ _COUNTED = (
 )
 
 
-def lines() -> list[TypeLine]:
-    """Any source first, then every type that has a connector or a row. Seven queries."""
-    found: dict[str, TypeLine] = {"": TypeLine("")}
+def lines(seen_by_type: Mapping[str, Sequence[SeenValue]]) -> list[TypeLine]:
+    """Any source first, then every type that is installed, or has a connector or a row. Six queries."""
+    found: dict[str, TypeLine] = {"": TypeLine(""), **{kind: TypeLine(kind) for kind, _ in known_types()}}
     for kind, name in Connector.objects.order_by("name").values_list("type", "name"):
         found.setdefault(kind, TypeLine(kind)).names.append(name)
     for column, model in _COUNTED:
         counts: Any = model._default_manager.order_by().values_list("connector_type").annotate(n=Count("pk"))
         for kind, number in counts:
             found.setdefault(kind, TypeLine(kind)).counts[column] = number
+    for kind, words in seen_by_type.items():
+        found.setdefault(kind, TypeLine(kind)).counts["unmapped"] = len(words)
     for rule in DeduplicationRule.objects.all():
         line = found.setdefault(rule.connector_type, TypeLine(rule.connector_type))
-        fields = ", ".join(name.replace("_", " ") for name in rule.fingerprint_fields)
-        line.identity = fields if rule.enabled else "switched off"
+        alike = ", ".join(name.replace("_", " ") for name in rule.fingerprint_fields)
+        line.identity = alike if rule.enabled else "switched off"
     found.setdefault(TRAPS, TypeLine(TRAPS)).counts["oids"] = OIDMapping.objects.count()
     first = found.pop("")
     return [first, *(found[kind] for kind in sorted(found))]
+
+
+def unmapped() -> dict[str, list[SeenValue]]:
+    """Words that were seen and that no row knows today, by connector type, the most frequent first."""
+    found: dict[str, list[SeenValue]] = {}
+    values = list(SeenValue.objects.order_by("-count", "source_value"))
+    if not values:
+        return found
+    rules = load()
+    for one in values:
+        event = {one.source_field: one.source_value}
+        by = rules.severity if one.source_field == seen.SEVERITY else rules.category
+        if by(one.connector_type, event) is None:
+            found.setdefault(one.connector_type, []).append(one)
+    return found
+
+
+def _unmapped_of(kind: Kind, words: Sequence[SeenValue]) -> list[Unmapped]:
+    choices: list[tuple[Any, str]] = list(Severity.choices if kind.name == "severity" else Category.choices)
+    suggested: Any = int(Severity.WARNING) if kind.name == "severity" else Category.UNKNOWN.value
+    return [
+        Unmapped(one, kind, choices, suggested)
+        for one in words
+        if (one.source_field == seen.SEVERITY) == (kind.name == "severity")
+    ][:SEEN_SHOWN]
 
 
 def wanted_type(text: str) -> str | None:
@@ -182,7 +238,10 @@ def wanted_type(text: str) -> str | None:
     return text if TYPE.fullmatch(text) else None
 
 
-def section(kind: Kind, connector_type: str, search: str, editing: Row | None = None) -> Section:
+def section(
+    kind: Kind, connector_type: str, search: str, editing: Row | None = None, words: Sequence[SeenValue] = ()
+) -> Section:
+    """`words`: what was seen of the type and no row knows."""
     rows = kind.model._default_manager.filter(connector_type=connector_type)
     if search:
         rows = rows.filter(
@@ -192,7 +251,7 @@ def section(kind: Kind, connector_type: str, search: str, editing: Row | None = 
     shown = [Row(kind, row) for row in rows[: MOST_SHOWN + 1]]
     total = len(shown) if len(shown) <= MOST_SHOWN else rows.count()
     shown = [editing if editing is not None and editing.key == row.key else row for row in shown[:MOST_SHOWN]]
-    return Section(kind, shown, total, add_form(kind, connector_type))
+    return Section(kind, shown, total, add_form(kind, connector_type), _unmapped_of(kind, words))
 
 
 def add_form(kind: Kind, connector_type: str, data: Any = None) -> ValueForm:

@@ -17,13 +17,15 @@ from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from alerts.choices import PRIORITY_MATRIX, Category, Level, Outcome, Priority, Severity
+from connectors.framework.shared import SILENCE_SETTING, wrong_silence
 from connectors.mapping_checks import check_row, check_title, is_alert_pattern, is_field
 from connectors.normalisation import DEFAULT_IDENTITY, FORMER_MAX, IDENTITY_FIELDS, in_order, wrong_fields
 from connectors.polling_models import Credential, EncryptedJSONField, PollRun, Target
+from connectors.receiving_models import Listening, ReceivedCount, SeenValue
 from connectors.traps.identity import NETWORK_LISTS
 from opsconductor.crypto import EncryptedTextField
 
-__all__ = ["Credential", "PollRun", "Target"]  # beside what is defined here
+__all__ = ["Credential", "Listening", "PollRun", "ReceivedCount", "SeenValue", "Target"]  # beside what is defined here
 
 PREVIOUS_SECRET_LASTS = timedelta(hours=24)
 
@@ -45,13 +47,18 @@ def checked_trap_config(config: Any) -> dict[str, Any]:
     """The configuration of a trap connector with its networks in one spelling. Raises ValidationError."""
     if not isinstance(config, dict):
         raise ValidationError({"config": 'The configuration is an object: {"trusted_relays": ["10.0.0.0/8"]}.'})
-    unknown = sorted(set(config) - set(NETWORK_LISTS))
+    known = (*NETWORK_LISTS, SILENCE_SETTING)
+    unknown = sorted(set(config) - set(known))
     if unknown:
         raise ValidationError(
-            {"config": f"“{unknown[0]}” is not a setting of a trap connector. It knows {' and '.join(NETWORK_LISTS)}."}
+            {"config": f"“{unknown[0]}” is not a setting of a trap connector. It knows {', '.join(known)}."}
         )
     checked: dict[str, Any] = {}
     for name, networks in config.items():
+        if name == SILENCE_SETTING:
+            if networks:
+                checked[name] = networks
+            continue
         if not isinstance(networks, list) or not all(isinstance(n, str) for n in networks):
             raise ValidationError({"config": f'“{name}” is a list of networks: ["10.20.0.0/16", "2001:db8::/32"].'})
         try:
@@ -96,7 +103,8 @@ class Connector(models.Model):
         default=dict,
         blank=True,
         help_text='SNMP traps: {"trusted_relays": ["10.0.0.0/8"], "nat_sources": ["203.0.113.0/24"]}. Relays may say '
-        "for whom they speak; a NAT source stands for one device, whatever agent address its traps carry.",
+        "for whom they speak; a NAT source stands for one device, whatever agent address its traps carry. "
+        'Of all that send by themselves: {"webhook_silence_s": 3600} is an alert after an hour without a word.',
     )
     webhook_secret = EncryptedTextField(
         blank=True,
@@ -139,6 +147,8 @@ class Connector(models.Model):
         return self.webhook_secret
 
     def clean(self) -> None:
+        if isinstance(self.config, dict) and (sentence := wrong_silence(self.config.get(SILENCE_SETTING))):
+            raise ValidationError({"config": f"{SILENCE_SETTING}: {sentence}"})
         if self.type == "snmp_trap":
             self.config = checked_trap_config(self.config or {})
             return

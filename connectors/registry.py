@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from connectors import events, polls, selfalerts, webhooks
+from connectors import events, polls, selfalerts, silence, webhooks
 from connectors.framework import normalizer
 from connectors.journal import Item
 from connectors.snapshot import Snapshot
@@ -18,6 +18,7 @@ READERS: dict[str, Reader] = {
     "event": events.reread,
     "self": selfalerts.reread,
     "source": polls.reread,
+    silence.KIND: silence.reread,
     normalizer.KIND: normalizer.reread,
     webhooks.KIND: webhooks.reread,
 }

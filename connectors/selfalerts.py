@@ -21,10 +21,9 @@ from alerts.types import NormalizedAlert
 from connectors import account, storage
 from connectors.account import MINUTE, Waiting
 from connectors.ingest import Ingest
-from connectors.journal import Item
+from connectors.journal import OWN_SOURCE, Item
 from connectors.normalisation import NOTHING, Normalisation
 from connectors.snapshot import ConnectorRow, Snapshot
-from connectors.traps.storms import OWN_SOURCE
 from opsconductor.models import SystemSettings
 
 KIND = "self"

@@ -10,8 +10,9 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
 from django.db import connection
@@ -122,6 +123,7 @@ class Limits:
     rate: int = 500
     burst: int = 5_000
     skew: timedelta = timedelta(minutes=5)
+    zone: ZoneInfo = field(default_factory=partial(ZoneInfo, "UTC"))  # its days are those people count by
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +317,8 @@ def _limits() -> Limits:
     from opsconductor.models import SystemSettings
 
     current = SystemSettings.current()
-    return Limits(current.source_rate, current.source_burst, timedelta(seconds=current.skew_seconds))
+    skew = timedelta(seconds=current.skew_seconds)
+    return Limits(current.source_rate, current.source_burst, skew, current.zone)
 
 
 # A mapping table carries the names its rows speak of.

@@ -127,10 +127,13 @@ def _page(
     if connector_type is None:
         connector_type = _wanted_type(request.GET.get("type", ""))
     search = " ".join(request.GET.get("q", "").replace("\0", "").split())[:SEARCH_MAX]
-    lines = mapping_overview.lines()
+    words = mapping_overview.unmapped()
+    lines = mapping_overview.lines(words)
+    tab = request.GET.get("tab", "")
+    tab = tab if tab in dict(mapping_overview.TABS) else "values"
     sections = []
-    for kind in KINDS.values():
-        section = mapping_overview.section(kind, connector_type, search, editing)
+    for kind in KINDS.values() if tab == "values" else ():
+        section = mapping_overview.section(kind, connector_type, search, editing, words.get(connector_type, ()))
         if adding is not None and adding[0] == kind.name:
             section.add = adding[1]
         sections.append((section, _rights(request, kind)))
@@ -144,7 +147,9 @@ def _page(
                 "connector_type": connector_type,
                 "type_key": connector_type or mapping_overview.ANY,
                 "sections": sections,
-                "others": mapping_overview.Others.of(connector_type),
+                "tab": tab,
+                "tabs": mapping_overview.TABS,
+                "others": None if tab == "values" else mapping_overview.Others.of(connector_type),
                 "search": search,
                 "is_staff": request.user.is_staff,
                 "may_import": request.user.has_perm("connectors.add_oidmapping"),

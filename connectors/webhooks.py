@@ -29,7 +29,7 @@ import orjson
 from alerts.choices import Outcome, Severity
 from alerts.ids import uuid7
 from alerts.types import NormalizedAlert
-from connectors import vendors
+from connectors import seen, vendors
 from connectors.events import TITLE_MAX, facts, storable
 from connectors.journal import Item
 from connectors.snapshot import ConnectorRow, Snapshot
@@ -134,6 +134,7 @@ def interpret(
         item.outcome, item.reason, item.error = Outcome.FAILED, part.reason, part.error
     else:
         _fill(item, part.data, connector, snapshot)
+        seen.note(connector.type, item.data or part.data, snapshot.normalisation)
     return item
 
 

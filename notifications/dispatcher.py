@@ -21,11 +21,12 @@ from django.db import connection
 
 from alerts import timers, undo
 from alerts.surroundings import Holder
-from connectors import retention, sweep
+from connectors import received, retention, seen, sweep
 from connectors.ingest import Ingest, Stopped
 from connectors.mappings import MappingTable
 from connectors.remap import Remap
 from connectors.selfalerts import SelfAlerts
+from connectors.silence import Silence
 from connectors.snapshot import Watcher
 from opsconductor import db, heartbeat
 from opsconductor.crypto import check_keys
@@ -42,6 +43,8 @@ READ = 1_000
 SETTLE_SECONDS = 3.0
 REMAP_BUDGET_SECONDS = 0.5  # a turn; timers and history come first
 SELF_ALERTS_SECONDS = 10.0
+SILENCE_SECONDS = 10.0
+RECEIVED_SECONDS = 5.0
 RETENTION_SECONDS = 60.0  # between looks that find nothing; while there is work, a piece of it a turn
 RETENTION_BUDGET_SECONDS = 0.5
 THOROUGH_SECONDS = 86_400.0
@@ -64,6 +67,7 @@ class Dispatcher:
         self._remap: Remap | None = None
         self._remap_steps: Iterator[None] = iter(())
         self._self_alerts = SelfAlerts(self._ingest, self._connection)
+        self._silence = Silence(self._ingest, self._connection)
         self._retention_at = self._thorough_at = 0.0
         self._sweep_at = 0.0
         self._swept_to: sweep.Place | None = None  # where to go on, while there is more
@@ -83,6 +87,8 @@ class Dispatcher:
             (SWEEP_SECONDS, self._forget),
             (TURN_SECONDS, self.remap),
             (SELF_ALERTS_SECONDS, self._look_at_ourselves),
+            (RECEIVED_SECONDS, self._count_received),
+            (SILENCE_SECONDS, self._listen),
             (TURN_SECONDS, self._retain),
         ]
         due = [0.0] * len(jobs)
@@ -187,10 +193,17 @@ class Dispatcher:
         """What is of no use after minutes."""
         timers.drop_tombstones(self._connection())
         timers.drop_verification_requests(self._connection())
+        seen.forget(self._connection())
         heartbeat.forget_the_dead()
 
     def _look_at_ourselves(self) -> None:
         self._self_alerts.look(self._watcher.snapshot)
+
+    def _count_received(self) -> None:
+        received.take_over(self._connection(), self._watcher.snapshot.limits.zone)
+
+    def _listen(self) -> None:
+        self._silence.look(self._watcher.snapshot)
 
     def _retain(self) -> None:
         """A piece of what retention has to do; once a day with a look everywhere."""

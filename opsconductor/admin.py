@@ -147,6 +147,10 @@ class SystemSettingsAdmin(ConfigAdmin):
             "What polls say",
             {"fields": ["absent_snapshots", "poll_overrules_trap"]},
         ),
+        (
+            "What is counted by day",
+            {"fields": ["time_zone"]},
+        ),
     ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

@@ -6,9 +6,11 @@ import hashlib
 import hmac
 import secrets
 from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils import timezone
@@ -76,6 +78,14 @@ class Seeded(models.Model):
         return self.key
 
 
+def check_time_zone(name: str) -> None:
+    """Raises ValidationError."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValidationError(f"“{name}” is not a time zone; write for example Europe/Berlin.") from None
+
+
 class SystemSettings(models.Model):
     """One row, id 1, of what an administrator may set for the whole installation; absent means the defaults."""
 
@@ -132,6 +142,12 @@ class SystemSettings(models.Model):
     poll_overrules_trap = models.BooleanField(
         default=True, help_text="A poll that finds a problem gone clears what a trap raised."
     )
+    time_zone = models.CharField(
+        max_length=60,
+        default="UTC",
+        validators=[check_time_zone],
+        help_text="Days begin by it where they are counted: “alerts today” of a connector. For example Europe/Berlin.",
+    )
 
     class Meta:
         verbose_name_plural = "system settings"
@@ -139,6 +155,14 @@ class SystemSettings(models.Model):
 
     def __str__(self) -> str:
         return "System settings"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """UTC where what stands there is no zone."""
+        try:
+            return ZoneInfo(self.time_zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            return ZoneInfo("UTC")
 
     @classmethod
     def current(cls) -> SystemSettings:

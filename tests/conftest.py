@@ -28,6 +28,9 @@ WRITTEN = (
     "alerts_undopart",
     "connectors_rawevent",
     "connectors_ingestcount",
+    "connectors_receivedcount",
+    "connectors_listening",
+    "connectors_seenvalue",
     "connectors_informseen",
     "connectors_spoolprogress",
     "connectors_socketcount",
@@ -44,6 +47,10 @@ WRITTEN = (
     "dependencies_device",
     "dependencies_dependency",
 )
+# What a dispatcher or a poll counted for a connector.
+COUNTED = """
+UPDATE connectors_connector SET alerts_received = 0, alerts_today = 0, counted_on = NULL, last_success_at = NULL,
+    status = 'unknown' WHERE counted_on IS NOT NULL"""
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +87,7 @@ def _empty(ids: str) -> None:
             with transaction.atomic(), connection.cursor() as cur:
                 cur.execute(f"TRUNCATE {', '.join(WRITTEN)} {ids}")
             SavedView.objects.exclude(owner=None).delete()
+                cur.execute(COUNTED)
             User.objects.all().delete()
             return
         except (OperationalError, IntegrityError):

@@ -21,6 +21,7 @@ from alerts import actions
 from alerts.choices import Condition
 from alerts.models import Alert
 from connectors.connector_rows import SECRET_MAX, SECRET_MIN, checked_secret, known_types
+from connectors.framework import schedule
 from connectors.models import Connector
 from connectors.webhook_api import PATH
 from connectors.webhooks import readers
@@ -170,6 +171,11 @@ class ConnectorAdmin(EnabledAdmin):
         chosen = list(queryset)
         super().disable(request, queryset)
         self._say_stale(request, chosen)
+
+    def _switch(self, request: HttpRequest, queryset: QuerySet[Any], *, on: bool) -> None:
+        chosen = list(queryset)
+        super()._switch(request, queryset, on=on)
+        schedule.switched(chosen)
 
     @admin.action(description="Resolve their open alerts", permissions=["resolve"])
     def resolve_open_alerts(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:

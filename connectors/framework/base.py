@@ -75,12 +75,14 @@ class Observation:
 
     `values`: the last readings by name, for people. `memory`: what the next poll is to know, JSON. `incomplete`: why
     some of it could not be read (one table timed out); then nothing is cleared because it was not mentioned.
+    `unsure`: alert types of which the silence of this poll says nothing, though the manifest reconciles them.
     """
 
     findings: list[Finding] = field(default_factory=list)
     values: dict[str, Any] = field(default_factory=dict)
     memory: dict[str, Any] = field(default_factory=dict)
     incomplete: str = ""
+    unsure: set[str] = field(default_factory=set)
 
 
 class BaseConnector(ABC):  # noqa: B024, its two kinds say what is asked

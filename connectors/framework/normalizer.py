@@ -11,6 +11,7 @@ from typing import Any
 from alerts.choices import SEVERITY_WORDS, Category, Outcome, Severity
 from alerts.ids import uuid7
 from alerts.types import NormalizedAlert
+from connectors import seen
 from connectors.events import TITLE_MAX, facts, in_words
 from connectors.framework.base import Finding
 from connectors.framework.manifest import Manifest
@@ -59,6 +60,8 @@ def item_of(
         "at": (finding.since or started_at).isoformat(),
     }
     _read(item, connector, manifest, snapshot)
+    if finding.is_raised and finding.severity:
+        seen.note(connector.type, item.data, snapshot.normalisation)
     return item
 
 

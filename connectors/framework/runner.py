@@ -16,7 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -24,6 +24,7 @@ import orjson
 import psycopg
 
 from alerts.surroundings import Holder
+from connectors import seen
 from connectors.framework.base import BaseConnector, DeviceConnector, Finding, Observation, SystemConnector
 from connectors.framework.errors import PollError, PollOutcome
 from connectors.framework.health import Health, Verdict, judge
@@ -186,7 +187,8 @@ class Runner:
             log.exception("The poll of “%s” broke off.", slug)
             raise
         finally:
-            self._end(connector, connector_id, lease, result, health or {}, memory or {})
+            today = self._now().astimezone(snapshot.limits.zone).date()
+            self._end(connector, connector_id, lease, result, health or {}, memory or {}, today)
         return result
 
     # --- asking -----------------------------------------------------------------------------------------
@@ -376,7 +378,8 @@ class Runner:
                 )
                 for finding in told
             ]
-            reconciles = manifest.reconciles if complete else frozenset()
+            unsure = one.observation.unsure if one.observation else ()
+            reconciles = manifest.reconciles.difference(unsure) if complete else frozenset()
             if not manifest.has_targets or (reconciles & open_types):
                 poll = Poll(
                     connector=row,
@@ -428,6 +431,7 @@ class Runner:
         result: Result,
         health: dict[str, Any],
         memory: dict[str, Any],
+        today: date,
     ) -> None:
         conn = self._connect()
         now = self._now()
@@ -441,7 +445,6 @@ class Runner:
         outcomes = result.stored.outcomes
         opened = sum(outcomes.get(word, 0) for word in ("opened", "reopened", "repeated"))
         cleared = outcomes.get("cleared", 0) + result.stored.cleared_as_absent
-        today = now.astimezone().date()
         status, sentence = _status(result)
         conn.execute(
             _END,
@@ -457,6 +460,8 @@ class Runner:
             ),
         )
         conn.execute(_FORGET, (connector_id, connector_id, RUNS_KEPT))
+        if seen.is_waiting():
+            seen.write(conn)
         conn.execute(
             _FREE,
             (
@@ -480,8 +485,9 @@ class Runner:
         seen = one.observation
         raised = [f for f in seen.findings if f.is_raised] if seen else []
         kept: list[list[str]] = [[f.alert_type, f.component, f.title, f.message] for f in raised]
-        if seen is None:  # nothing was said of it: it stands as it stood
-            kept = [[*key, *texts] for key, texts in one.row.texts.items()]
+        if seen is None or seen.incomplete:  # what nothing was said of stands as it stood
+            said = {f.key for f in seen.findings} if seen else set()
+            kept += [[*key, *texts] for key, texts in one.row.texts.items() if key not in said]
         return Written(
             one.row.target.id,
             one.outcome,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterable
 from datetime import timedelta
 from zlib import crc32
 
@@ -52,6 +53,12 @@ def sync(connector: Connector) -> PeriodicTask | None:
             setattr(task, key, value)
         task.save()
     return task
+
+
+def switched(connectors: Iterable[Connector]) -> None:
+    """After an UPDATE of many that no signal tells of."""
+    for connector in Connector.objects.filter(pk__in=[row.pk for row in connectors]).defer(*Connector.SECRETS):
+        sync(connector)
 
 
 def remove(connector_id: int) -> None:

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+# Of every source that sends by itself, whoever reads it.
+SILENCE_SETTING = "webhook_silence_s"
+SILENCE_SECONDS = (60, 30 * 86_400)
+
 GROUPS: dict[str, dict[str, Any]] = {
     "polling": {
         "timeout_s": {
@@ -73,6 +77,17 @@ GROUPS: dict[str, dict[str, Any]] = {
             "default": 1,
         },
     },
+    "receiving": {
+        SILENCE_SETTING: {
+            "type": "integer",
+            "title": "Silent after",
+            "unit": "s",
+            "description": "An alert when nothing came for so long. 0: never.",
+            "minimum": 0,
+            "maximum": SILENCE_SECONDS[1],
+            "default": 0,
+        },
+    },
     "tls": {
         "verify_tls": {
             "type": "boolean",
@@ -136,3 +151,13 @@ HEALTH: dict[str, dict[str, Any]] = {
         "title": "Nothing heard",
     },
 }
+
+
+def wrong_silence(value: Any) -> str:
+    """Why this cannot be the setting of a silent source, "" when it can. Null and 0 switch it off."""
+    if value is None or (value == 0 and not isinstance(value, bool)):
+        return ""
+    shortest, longest = SILENCE_SECONDS
+    if isinstance(value, bool) or not isinstance(value, int) or not shortest <= value <= longest:
+        return f"A whole number of seconds from {shortest} to {longest}, or 0 for never."
+    return ""

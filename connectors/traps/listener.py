@@ -18,17 +18,12 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, Q, Value
-from django.db.models.expressions import Case, When
-from django.db.models.functions import TruncDate
-from django.utils import timezone
 
 from alerts.choices import Outcome
 from connectors import partitions, socketcounts
 from connectors.durable import Durable, Kept, NotKept
 from connectors.ingest import Ingest, Stopped
 from connectors.journal import Bucket, Item
-from connectors.models import Connector
 from connectors.registry import reader
 from connectors.snapshot import Watcher
 from connectors.spool import Spool
@@ -92,8 +87,6 @@ class TrapListener:
         self._stop_by = 0.0
         self._in_flight = 0
         self._held: Batch | None = None  # what neither the database nor the spool has taken yet
-        self._accepted = 0  # events ever taken in; written by the storing thread
-        self._reported = 0  # how many of them the connector's counter holds; written by the keeper
         self._engine_trouble = False
         self._users_tended: Users | None = None
 
@@ -176,7 +169,6 @@ class TrapListener:
         if kept is Kept.STORED:
             self.stored += len(items)
             self._latency.add([datagram.received_ns for datagram, _ in batch.received], time.time_ns())
-        self._accepted += sum(1 for item in items if item.outcome is not Outcome.REJECTED)
         return True
 
     def _next_batch(self) -> Batch | None:
@@ -336,7 +328,6 @@ class TrapListener:
         self._reading = reading
 
     def _beat(self) -> None:
-        self._count_received()
         self._count_sockets()
         receiver = self._interpreter.v3
         heartbeat.beat(
@@ -356,28 +347,6 @@ class TrapListener:
                 "buffer_bytes": min((sockets.receive_buffer(s) for s in self.receiver.socks), default=0),
             },
         )
-
-    def _count_received(self) -> None:
-        """The connector's own counters: written now and then, since a row every batch updates would be a queue."""
-        connector = self.watcher.snapshot.of_type("snmp_trap")
-        accepted = self._accepted
-        n = accepted - self._reported
-        if connector is None or not n:
-            return
-        now = timezone.now()
-        Connector.objects.filter(pk=connector.id).update(
-            alerts_received=F("alerts_received") + n,
-            alerts_today=Case(
-                When(
-                    Q(last_success_at__isnull=False) & Q(last_success_at__date=TruncDate(Value(now))),
-                    then=F("alerts_today") + n,
-                ),
-                default=Value(n),
-            ),
-            last_success_at=now,
-            status=Connector.Status.CONNECTED,
-        )
-        self._reported = accepted
 
 
 def respond(datagram: Datagram, answer: Answer) -> None:

@@ -15,13 +15,11 @@ from typing import Any
 from alerts.choices import Category, Severity
 from alerts.ids import uuid7
 from alerts.types import NormalizedAlert
-from connectors.journal import Item
+from connectors.journal import OWN_SOURCE, Item
 from connectors.snapshot import ConnectorRow, Limits, Snapshot
 
 KIND = "storm"
 ALERT_TYPE = "event_storm"
-# Not a device: what OpsConductor says itself is no datagram and stays out of the account of any source.
-OWN_SOURCE = "opsconductor"
 TELL_SECONDS = 30
 CALM_SECONDS = 60
 TTL_MINUTES = 15

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from alerts.choices import Category, Severity
 from connectors.models import (
@@ -13,6 +14,7 @@ from connectors.models import (
     CategoryMapping,
     DeduplicationRule,
     PriorityRule,
+    SeenValue,
     SeverityMapping,
 )
 from tests.access import person
@@ -45,6 +47,14 @@ def rows(committed_db):
     PriorityRule.objects.create(
         connector_type="api", category=Category.COMPUTE, severity=Severity.CRITICAL, impact="high", urgency="high"
     )
+    now = timezone.now()
+    SeenValue.objects.create(
+        connector_type="api", source_field="severity", source_value="sev-3", count=1_204, first_at=now, last_at=now
+    )
+    SeenValue.objects.create(
+        connector_type="api", source_field="alert_type", source_value="a_very_long_type_of_alert_" * 5, count=1,
+        first_at=now, last_at=now,
+    )  # fmt: skip
     yield
     SeverityMapping.objects.filter(connector_type="api").delete()
     CategoryMapping.objects.filter(connector_type="api").delete()
@@ -109,6 +119,26 @@ def test_a_row_is_added_wrong_then_right_changed_and_deleted_by_keyboard(open_pa
     page.get_by_role("button", name="Delete sev-2").press("Enter")
     expect(page.get_by_text("sev-2", exact=True)).to_have_count(0)
     assert not SeverityMapping.objects.filter(connector_type="api", source_value="sev-2").exists()
+
+
+@pytest.mark.parametrize("tab", ["Titles", "Deduplication", "Priority"])
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_the_other_rules_are_a_tab_away(open_page, engineer, tab, width, scheme):
+    page = open_page("/mappings/?type=api", engineer, width=width, color_scheme=scheme)
+    page.get_by_role("navigation", name="Kinds of rules").get_by_role("link", name=tab).press("Enter")
+    page.wait_for_url("**tab=*")
+    assert page.evaluate(NO_OVERFLOW)
+    assert page.get_by_role("link", name=tab, exact=True).get_attribute("aria-current") == "page"
+    shoot(page, f"mappings-{tab.lower()}-{width}-{scheme}")
+
+
+def test_a_word_that_was_seen_becomes_a_row(open_page, engineer):
+    page = open_page("/mappings/?type=api", engineer)
+    page.get_by_label("What sev-3 means").select_option("critical")
+    page.get_by_role("button", name="Make a row for sev-3").press("Enter")
+    page.get_by_text("Added: severity=sev-3 is critical.").wait_for()
+    assert page.get_by_role("button", name="Make a row for sev-3").count() == 0
+    assert page.get_by_role("link", name="Edit sev-3").count() == 1
 
 
 def test_without_javascript_the_same_is_done_by_forms(open_page, engineer):

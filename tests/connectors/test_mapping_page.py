@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from html import unescape
 
 import pytest
@@ -11,6 +12,8 @@ from django.contrib.auth.models import Permission
 from django.utils.html import escape
 
 from alerts.choices import Category, Severity
+from connectors import events, seen
+from connectors.framework.registry import manifests
 from connectors.models import (
     AlertTypeTemplate,
     CategoryMapping,
@@ -18,8 +21,11 @@ from connectors.models import (
     DeduplicationRule,
     OIDMapping,
     PriorityRule,
+    SeenValue,
     SeverityMapping,
 )
+from connectors.snapshot import load
+from connectors.webhooks import readers
 from tests.access import person
 
 pytestmark = pytest.mark.django_db
@@ -53,8 +59,8 @@ def test_every_connector_type_with_what_it_has(engineer, word):
 
     html = engineer.get(PAGE).content.decode()
 
-    assert line(html, "api") == ["api Events API", "", "1", "", "1", "1", "as usual"]
-    assert line(html, "zabbix") == ["zabbix no connector", "", "", "", "", "", "device, source alert id"]
+    assert line(html, "api") == ["api Events API", "", "1", "", "1", "1", "", "as usual"]
+    assert line(html, "zabbix") == ["zabbix no connector", "", "", "", "", "", "", "device, source alert id"]
     assert line(html, "any source")[2] == str(SeverityMapping.objects.filter(connector_type="").count())
     assert line(html, "snmp_trap")[1] == str(OIDMapping.objects.count())
 
@@ -92,10 +98,10 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(engineer, django_asse
             AlertTypeTemplate.objects.create(pattern=f"p{number}-{n}", template="x")
 
     fill(1)
-    with django_assert_num_queries(15):
+    with django_assert_num_queries(14):
         engineer.get(PAGE)
     fill(40)
-    with django_assert_num_queries(15):
+    with django_assert_num_queries(14):
         engineer.get(PAGE)
 
 
@@ -304,3 +310,88 @@ def test_rows_are_switched_off_in_the_list_and_a_source_is_not_trusted_for_time(
     engineer.post(f"/admin/connectors/connector/{api.pk}/change/", given)
     api.refresh_from_db()
     assert not api.trusted_for_time
+
+
+# --- words that were seen, and no row knows ---------------------------------------------------------------------
+
+
+def seen_now():
+    from opsconductor import db
+
+    with db.connect(application="test") as conn:
+        return seen.write(conn)
+
+
+@pytest.fixture
+def heard():
+    """A severity nobody knows three times, a category once, and an alert type of which nobody says what it is about."""
+    snapshot = load()
+    now = datetime.now(UTC)
+    for raw in (
+        *[{"device_ip": "192.0.2.1", "alert_type": "fire", "severity": "Purple", "category": "network"}] * 3,
+        {"device_ip": "192.0.2.1", "alert_type": "fire", "severity": "major", "category": "kitchen"},
+        {"device_ip": "192.0.2.1", "alert_type": "smoke", "severity": "major"},
+        {"device_ip": "192.0.2.1", "alert_type": "fine", "severity": "major", "category": "power"},
+    ):
+        events.interpret(raw, "key", now, snapshot)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_word_that_was_seen_becomes_a_row_with_one_click(client, heard):
+    client.force_login(person("admin"))
+    assert seen_now() == 3
+    html = client.get(PAGE, {"type": "api"}).content.decode()
+    assert line(html, "api")[6] == "3"
+    assert "3 times" in html
+    form = re.search(
+        r'<form method="post" action="([^"]*severity/add/)">((?:(?!</form>).)*purple.*?)</form>', html, re.S
+    )
+    fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', form[2]))
+    chosen = re.search(r'value="(\w+)" selected', form[2])[1]
+
+    client.post(form[1], {**fields, "target_severity": chosen})
+
+    row = SeverityMapping.objects.get(connector_type="api", source_value="purple")
+    assert (row.source_field, row.target_severity) == ("severity", Severity.WARNING)
+    html = client.get(PAGE, {"type": "api"}).content.decode()
+    assert line(html, "api")[6] == "2"
+    assert "Make a row for purple" not in html
+    assert {"Make a row for kitchen", "Make a row for smoke"} <= set(re.findall("Make a row for [a-z]+", html))
+    CategoryMapping.objects.create(connector_type="", source_field="alert_type", source_value="smo*")
+    assert "Make a row for smoke" not in client.get(PAGE, {"type": "api"}).content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_senders_make_up_is_bounded(monkeypatch):
+    monkeypatch.setattr(seen, "MOST_WAITING", 20)
+    monkeypatch.setattr(seen, "MOST_PER_TYPE", 30)
+    snapshot = load()
+    for turn in range(3):
+        for number in range(50):
+            seen.note("api", {"severity": f"w{turn}-{number}", "category": "power"}, snapshot.normalisation)
+        seen.note("api", {"severity": "x" * 201, "category": "power"}, snapshot.normalisation)
+        seen_now()
+    assert SeenValue.objects.count() <= 30 + 20
+    assert SeenValue.objects.count() >= 30
+
+
+@pytest.mark.parametrize(
+    ("tab", "words"),
+    [
+        ("titles", "What the board says"),
+        ("deduplication", "What makes two events one problem"),
+        ("priority", "By category"),
+    ],
+)
+def test_the_other_rules_of_a_type_are_in_tabs(engineer, tab, words):
+    shown = engineer.get(PAGE, {"type": "api", "tab": tab}).content.decode()
+    assert words in shown
+    assert "Add a" in shown or "Set a rule" in shown
+    assert 'id="severity-new"' not in shown
+
+
+def test_every_shipped_type_is_there(engineer):
+    Connector.objects.all().delete()
+    html = engineer.get(PAGE).content.decode()
+    for kind in (*manifests(), *readers(), "snmp_trap", "api"):
+        assert line(html, kind)

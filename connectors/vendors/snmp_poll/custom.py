@@ -13,6 +13,7 @@ PATTERN_SECONDS = 0.2
 
 
 async def read(connector: BaseConnector, target: Target, agent: Agent, seen: Observation) -> None:
+    """OIDs of your own."""
     rules = connector.setting("custom_oids", target) or []
     if not rules:
         return

@@ -1,4 +1,4 @@
-"""CPU, memory and storage: HOST-RESOURCES (RFC 2790), UCD-SNMP, Cisco's process and memory pools."""
+"""CPU, memory and storage: HOST-RESOURCES (RFC 2790), UCD-SNMP, Cisco's processes and memory pools."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ UCD = {
 }
 CISCO_CPU_5_MIN = "1.3.6.1.4.1.9.9.109.1.1.1.1.8"
 CISCO_POOL = "1.3.6.1.4.1.9.9.48.1.1.1"
+# By entity and pool; the counts of 64 bits where an agent has them, because the others end at 4 GiB.
+CISCO_ENHANCED_POOL = "1.3.6.1.4.1.9.9.221.1.1.1.1"
+MAIN_POOLS = frozenset({"system memory", "processor"})
 
 CPU = Measure("CPU", "%", (Level("high_cpu", "cpu_warn_pct"),))
 MEMORY = Measure("Memory", "%", (Level("high_memory", "memory_warn_pct"),))
@@ -30,6 +33,7 @@ STORAGE = Measure(
 
 
 async def read(connector: BaseConnector, target: Target, agent: Agent, seen: Observation) -> None:
+    """CPU, memory and storage."""
     ucd_found = await agent.get(UCD.values())
     ucd = {name: number(ucd_found.get(oid)) for name, oid in UCD.items()}
     storage = await agent.table(HR_STORAGE, {2: "type", 3: "descr", 4: "unit", 5: "size", 6: "used"})
@@ -78,7 +82,7 @@ def used_ram(storage: Mapping[str, Mapping[str, Any]]) -> float | None:
     best = max(rams, key=lambda row: number(row.get("size")) or 0, default=None)
     if best is None:
         return None
-    size, used = number(best.get("size")), number(best.get("used"))
+    size, used = _unsigned(best.get("size")), _unsigned(best.get("used"))
     if not size or used is None:
         return None
     given_back = sum(
@@ -109,14 +113,28 @@ def _unsigned(value: Any) -> float | None:
 
 
 async def _cisco_memory(agent: Agent) -> float | None:
-    """The pool “Processor” (1), else the fullest."""
-    rows = await agent.table(CISCO_POOL, {5: "used", 6: "free"})
+    """The pool “Processor” (1), else the fullest; newer devices have pools by entity: the fullest of the main ones, for
+    buffers of a fixed size are full by design."""
     found: dict[str, float] = {}
-    for index, row in rows.items():
-        used, free = number(row.get("used"), low=0), number(row.get("free"), low=0)
-        if used is not None and free is not None and used + free > 0:
-            found[index] = used * 100 / (used + free)
-    return found.get("1") if "1" in found else max(found.values(), default=None)
+    for index, row in (await agent.table(CISCO_POOL, {5: "used", 6: "free"})).items():
+        if (share := _share(row.get("used"), row.get("free"))) is not None:
+            found[index] = share
+    if found:
+        return found.get("1", max(found.values()))
+    rows = await agent.table(CISCO_ENHANCED_POOL, {3: "name", 7: "used", 8: "free", 18: "used64", 20: "free64"})
+    shares = []
+    for row in rows.values():
+        share = _share(row.get("used64"), row.get("free64"))
+        if share is None:
+            share = _share(row.get("used"), row.get("free"))
+        if share is not None and text(row.get("name")).lower() in MAIN_POOLS:
+            shares.append(share)
+    return max(shares, default=None)
+
+
+def _share(used: Any, free: Any) -> float | None:
+    known, rest = number(used, low=0), number(free, low=0)
+    return known * 100 / (known + rest) if known is not None and rest is not None and known + rest > 0 else None
 
 
 def _rounded(value: Any) -> Any:

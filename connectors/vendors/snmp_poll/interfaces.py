@@ -7,56 +7,53 @@ from typing import Any
 import regex
 
 from connectors.framework.base import BaseConnector, Observation, Target
-from connectors.framework.snmp import Agent, text
+from connectors.framework.snmp import Agent
+from connectors.framework.snmp_ports import Port, ports_of, seen_up
 from connectors.framework.thresholds import state
 
-IF_TABLE, IF_X_TABLE = "1.3.6.1.2.1.2.2.1", "1.3.6.1.2.1.31.1.1.1"
-ADMIN_UP = 1
-OPER_UP, OPER_TESTING, OPER_DORMANT = 1, 3, 5
-# Not lower than up: testing and dormant wait for something that is not the link's fault; 4 says nothing is known.
-NOT_DOWN = frozenset({OPER_UP, OPER_TESTING, 4, OPER_DORMANT})
-SOFTWARE_LOOPBACK = 24
+LINK_DOWN = "link_down"
 PATTERN_SECONDS = 0.2
 
 
 async def read(connector: BaseConnector, target: Target, agent: Agent, seen: Observation) -> None:
+    """Interfaces (ifTable)."""
     which = connector.setting("interfaces", target)
     if which == "none":
+        seen.unsure.add(LINK_DOWN)
         return
-    rows = await agent.table(IF_TABLE, {2: "descr", 3: "type", 7: "admin", 8: "oper"})
-    if not rows:
+    ports = [port for port in await ports_of(agent) if not _is_ignored(connector, target, port)]
+    if not ports:  # none at all is no answer
+        seen.unsure.add(LINK_DOWN)
         return
-    names = await agent.table(IF_X_TABLE, {1: "name", 18: "alias"})
+    used = seen_up(ports, target, seen)
     down = up = 0
-    for index, row in rows.items():
-        known = [
-            text(names.get(index, {}).get("name")),
-            text(row.get("descr")),
-            text(names.get(index, {}).get("alias")),
-        ]
-        admin, oper = row.get("admin"), row.get("oper")
-        if not isinstance(admin, int) or not isinstance(oper, int) or row.get("type") == SOFTWARE_LOOPBACK:
+    for port in ports:
+        component = f"ifIndex={port.index}"
+        watched = _is_watched(connector, target, which, port, used) or (LINK_DOWN, component) in target.raised
+        if port.is_down and not watched:
+            # Neither an alarm nor the end of one: a trap may know that it was in use.
+            seen.unsure.add(LINK_DOWN)
             continue
-        if not _watched(connector, target, which, known):
-            continue
-        is_down = admin == ADMIN_UP and oper not in NOT_DOWN
-        up, down = up + (oper == OPER_UP), down + is_down
-        label = known[0] or known[1] or f"ifIndex {index}"
-        alias = f" ({known[2]})" if known[2] and known[2] != label else ""
-        seen.findings.append(state("link_down", is_down, f"ifIndex={index}", f"Interface {label}{alias} is down"))
+        up, down = up + port.is_up, down + port.is_down
+        seen.findings.append(state(LINK_DOWN, port.is_down, component, f"Interface {port.title} is down"))
     seen.values |= {"interfaces_up": up, "interfaces_down": down}
 
 
-def _watched(connector: BaseConnector, target: Target, which: Any, names: list[str]) -> bool:
-    if _matches(connector.setting("ignored_interfaces", target), names):
-        return False
-    return which != "matching" or _matches(connector.setting("interface_pattern", target), names)
+def _is_watched(connector: BaseConnector, target: Target, which: Any, port: Port, used: frozenset[str]) -> bool:
+    if which == "matching":
+        return _matches(connector.setting("interface_pattern", target), port)
+    return which == "admin_up" or port.label in used
 
 
-def _matches(pattern: Any, names: list[str]) -> bool:
+def _is_ignored(connector: BaseConnector, target: Target, port: Port) -> bool:
+    return _matches(connector.setting("ignored_interfaces", target), port)
+
+
+def _matches(pattern: Any, port: Port) -> bool:
     """Whether one of the names matches; an expression that takes too long, or is none, matches nothing."""
     if not pattern:
         return False
+    names = (port.name, port.description, port.alias)
     try:
         return any(name and regex.search(str(pattern), name, timeout=PATTERN_SECONDS) for name in names)
     except (regex.error, TimeoutError):

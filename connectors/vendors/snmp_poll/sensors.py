@@ -32,6 +32,7 @@ def celsius(value: Any, scale: Any, precision: Any) -> float | None:
 
 
 async def read(connector: BaseConnector, target: Target, agent: Agent, seen: Observation) -> None:
+    """Sensors (entPhySensorTable, ciscoEnvMonTemperatureStatusTable)."""
     temperatures: dict[str, float] = {}
     rows = await agent.table(SENSOR, {1: "type", 2: "scale", 3: "precision", 4: "value", 5: "status"})
     if rows:

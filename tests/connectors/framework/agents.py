@@ -44,12 +44,15 @@ def object_id(text: str) -> Any:
 
 
 class Agent:
-    """One agent on a port of its own. `values` by OID text; `silent` answers nothing; `requests` counts."""
+    """One agent on a port of its own. `values` by OID text; `silent` answers nothing, `deaf_to` nothing that is asked
+    below these OIDs; `requests` counts; `is_sorted` false: rows in the order of `values`, as some firmware has them."""
 
     def __init__(self, values: Mapping[str, Any], community: str = "public") -> None:
         self.values: dict[str, Any] = dict(values)
         self.community = community
         self.silent = False
+        self.deaf_to: tuple[str, ...] = ()
+        self.is_sorted = True
         self.requests = 0
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
@@ -85,9 +88,14 @@ class Agent:
         self.requests += 1
         answer = module.apiMessage.get_response(message)
         asked, said = module.apiMessage.get_pdu(message), module.apiMessage.get_pdu(answer)
-        table = sorted((oid(name), value) for name, value in self.values.items())
+        table = [(oid(name), value) for name, value in self.values.items()]
+        if self.is_sorted:
+            table.sort(key=lambda row: row[0])
         names = [name for name, _ in table]
         wanted = [tuple(name) for name, _ in module.apiPDU.get_varbinds(asked)]
+        deaf = [oid(name) for name in self.deaf_to]
+        if any(name[: len(below)] == below for name in wanted for below in deaf):
+            return None
         found: list[tuple[Oid, Any]] = []
         wrong = 0
         if asked.isSameTypeWith(module.GetRequestPDU()):
@@ -104,7 +112,7 @@ class Agent:
             bulk = version and asked.isSameTypeWith(module.GetBulkRequestPDU())
             times = min(int(module.apiBulkPDU.get_max_repetitions(asked)), 20) if bulk else 1
             for number, name in enumerate(wanted, 1):
-                at = bisect_right(names, name)
+                at = bisect_right(names, name) if self.is_sorted else self._after(names, name)
                 rows = table[at : at + times]
                 found += [(row, encoded(value)) for row, value in rows]
                 if not rows and version == 0:
@@ -118,6 +126,15 @@ class Agent:
             module.apiPDU.set_error_index(said, wrong)
         octets: bytes = encoder.encode(answer)
         return octets
+
+    @staticmethod
+    def _after(names: list[Oid], name: Oid) -> int:
+        """Where an agent that does not sort goes on: behind the row asked for, or with the first below or after it."""
+        if name in names:
+            return names.index(name) + 1
+        below = (number for number, known in enumerate(names) if known[: len(name)] == name)
+        after = (number for number, known in enumerate(names) if known > name)
+        return next(below, next(after, len(names)))
 
 
 @contextmanager

@@ -176,6 +176,21 @@ def test_switching_off_stops_the_schedule_too(engineer: Client, connector: Conne
     assert not PeriodicTask.objects.get(task=schedule.TASK, args=f"[{connector.pk}]").enabled
 
 
+def test_switching_by_api_and_by_a_list_of_the_administration_switches_the_schedule(
+    engineer: Client, connector: Connector
+) -> None:
+    def runs() -> bool:
+        return PeriodicTask.objects.get(task=schedule.TASK, args=f"[{connector.pk}]").enabled
+
+    for on in (False, True):
+        assert engineer.post(f"/api/v1/connectors/{connector.pk}/{'enable' if on else 'disable'}/").status_code == 200
+        assert runs() is on
+    chosen = {"_selected_action": [connector.pk]}
+    for on in (False, True):
+        engineer.post("/admin/connectors/connector/", {"action": "enable" if on else "disable", **chosen})
+        assert runs() is on
+
+
 def test_who_may_look_may_not_change(client: Client, connector: Connector) -> None:
     client.force_login(person("viewer"))
     assert client.get("/connectors/").status_code == 200

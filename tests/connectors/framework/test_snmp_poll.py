@@ -141,6 +141,7 @@ def test_an_engineer_decides_how_bad_a_finding_is_and_whether_it_is_told(connect
     row.save()
     CategoryMapping.objects.filter(connector_type="snmp_poll", source_value="high_cpu").update(enabled=False)
 
+    polling.poll(connector.pk)  # a port counts from the poll that saw it up
     device.values |= {OPER_3: 2, CPU: 99}
     polling.poll(connector.pk)
 
