@@ -49,6 +49,7 @@ class HasAccess(BasePermission):
         if isinstance(wanted, Mapping):
             action: Any = getattr(view, "action", None)
             wanted = wanted.get(action)
-            if wanted is None and action is None:
+            has_method = str(request.method).lower() in view.http_method_names and action not in (None, "metadata")
+            if wanted is None and not has_method:
                 return request.user.is_authenticated  # a method this view does not have: 405 says it better
         return wanted is not None and may(request.user, key_of(request), wanted)
