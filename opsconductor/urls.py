@@ -6,6 +6,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from alerts.api import AlertViewSet
+from alerts.api_export import AlertExportView
 from alerts.api_windows import MaintenanceWindowViewSet
 from connectors.api import MappingViewSet, OIDMappingViewSet
 from connectors.api_connectors import ConnectorViewSet
@@ -44,6 +45,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/schema/", SchemaView.as_view(), name="api-schema"),
     path("api/v1/docs/", docs, name="api-docs"),
+    path("api/v1/alerts/export/", AlertExportView.as_view(), name="alert-export"),
     path("api/v1/", include(router.urls)),
     re_path("^api/", not_found),
     path("healthz/live", health.live),

@@ -80,6 +80,7 @@ API: dict[str, Rule] = {
     "/api/v1/alerts/<pk>/notes/": {"POST": ACT},
     "/api/v1/alerts/<pk>/resolve/": {"POST": ACT},
     "/api/v1/alerts/<pk>/unacknowledge/": {"POST": ACT},
+    "/api/v1/alerts/export/": {"GET": READ},
     "/api/v1/alerts/stats/": {"GET": READ},
     "/api/v1/connectors/": {"GET": SET_UP, "POST": SET_UP},
     "/api/v1/connectors/<pk>/": {"GET": SET_UP, "PATCH": SET_UP, "DELETE": SET_UP},
