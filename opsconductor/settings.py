@@ -196,6 +196,7 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "opsconductor.openapi.add_events",
         "opsconductor.openapi.add_problem",
+        "opsconductor.api_examples.add_examples",
     ],
 }
 

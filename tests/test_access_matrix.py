@@ -81,7 +81,7 @@ class World:
         now = timezone.now()
         alert, device = AlertFactory(), DeviceFactory()
         window = MaintenanceWindow.objects.create(
-            name="Upgrade", starts_at=now, ends_at=now + timedelta(hours=1), matchers={"site": ["north"]}
+            name="Upgrade", starts_at=now, ends_at=now + timedelta(hours=1), matchers={"sites": ["north"]}
         )
         event = RawEvent.objects.create(
             received_at=now, event_key=uuid.uuid4(), source="10.1.1.1", kind="event", outcome="failed", data={}
