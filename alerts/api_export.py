@@ -10,6 +10,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import OpenApiExample, OpenApiTypes, extend_schema
 from rest_framework import generics
+from rest_framework.exceptions import APIException
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
@@ -17,10 +18,14 @@ from alerts import export
 from alerts.filters import AlertFilterSet
 from alerts.models import Alert
 from opsconductor.permissions import READ_ALERTS
-from opsconductor.problems import response
 
 CONTENT_TYPE = "text/csv; charset=utf-8"
-BUSY_SECONDS = 10
+
+
+class Busy(APIException):
+    status_code = 503
+    default_detail = f"{export.AT_ONCE} exports are running already. Try again in a few seconds."
+    wait = 10
 
 
 class CsvRenderer(BaseRenderer):
@@ -67,11 +72,10 @@ class AlertExportView(generics.GenericAPIView[Alert]):
             return HttpResponse(content_type=CONTENT_TYPE, headers=headers)
         place = export.Place.take()
         if place is None:
-            busy = response(503, f"{export.AT_ONCE} exports are running already. Try again in a few seconds.")
-            busy["Retry-After"] = str(BUSY_SECONDS)
-            return busy
+            raise Busy
         by_asgi = isinstance(request._request, ASGIRequest)
-        content: Any = export.lots_async(alerts) if by_asgi else export.lots(alerts)
+        content: Any = export.lots_async(alerts, place) if by_asgi else export.lots(alerts, place)
         answer = StreamingHttpResponse(content, content_type=CONTENT_TYPE, headers=headers)
+        # Where it is never begun.
         answer._resource_closers.append(place.close)  # type: ignore[attr-defined]
         return answer

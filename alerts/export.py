@@ -98,8 +98,15 @@ class _Lines(list[str]):
         return taken
 
 
-def lots(alerts: QuerySet[Alert]) -> Iterator[bytes]:
-    """The header, then lots of lines. Holds a transaction open, that reads only, until it ends or is closed."""
+def lots(alerts: QuerySet[Alert], place: Place) -> Iterator[bytes]:
+    """The header, then lots of lines. Holds a transaction open until it ends or is closed, and gives the place back."""
+    try:
+        yield from _lots(alerts)
+    finally:
+        place.close()
+
+
+def _lots(alerts: QuerySet[Alert]) -> Iterator[bytes]:
     lines = _Lines()
     writer = csv.writer(lines, lineterminator="\r\n")
     writer.writerow(HEADER)
@@ -118,9 +125,9 @@ def lots(alerts: QuerySet[Alert]) -> Iterator[bytes]:
     yield lines.take()
 
 
-async def lots_async(alerts: QuerySet[Alert]) -> AsyncIterator[bytes]:
+async def lots_async(alerts: QuerySet[Alert], place: Place) -> AsyncIterator[bytes]:
     """The same for an event loop: each lot is fetched in the request's own thread, where its transaction lives."""
-    source = lots(alerts)
+    source = lots(alerts, place)
 
     def fetch() -> bytes | None:
         return next(source, None)

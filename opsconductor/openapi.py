@@ -122,6 +122,7 @@ EVENT_STATUS = {
 
 
 WEBHOOK_STATUS = {
+    "400": "The Idempotency-Key is not made of 1 to 200 printable characters.",
     "401": "The connector's secret was not shown, or is wrong.",
     "404": "There is no connector of this slug that has a webhook.",
     "413": "Larger than 1 MiB.",
@@ -134,7 +135,7 @@ IDEMPOTENCY_KEY = {
     "required": False,
     "description": "Any text of yours, up to 200 characters, for this request alone. Sent again within 24 h it gets "
     "the same answer and stores nothing.",
-    "schema": {"type": "string", "maxLength": 200},
+    "schema": {"type": "string", "minLength": 1, "maxLength": 200},
 }
 
 
