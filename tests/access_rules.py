@@ -115,5 +115,5 @@ RULES = {**PAGES, **API}
 ASGI = {
     "^api/v1/events/?$": "tests/connectors/test_events_api.py",
     "^api/v1/webhooks/": "tests/connectors/test_webhooks.py",
-    "ws/alerts/": "tests/alerts/test_hub.py, tests/alerts/test_program_socket.py",
+    "ws/alerts/": "tests/alerts/test_hub.py",
 }

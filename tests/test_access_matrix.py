@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from tests.access import ROLES, person, signed_in
 from tests.access_rules import ANYBODY, ASGI, RULES
 from tests.factories import AlertFactory, DeviceFactory
 
+ROOT = Path(__file__).resolve().parent.parent
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PEOPLE = (ANYBODY, *ROLES)
 ADMINISTRATION, ANYTHING_ELSE = "/admin/", "/api/"
@@ -69,6 +71,7 @@ def test_routes_beside_django_are_known():
     beside = {str(route.pattern) for route in (*HTTP, *SOCKETS)} - {""}
 
     assert beside == set(ASGI), "Name the ASGI route in tests/access_rules.py, with the tests that say who may."
+    assert all((ROOT / tests).is_file() for tests in ASGI.values())
 
 
 # --- and it is kept ---

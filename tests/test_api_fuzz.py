@@ -89,7 +89,7 @@ def test_an_operation_answers_what_is_described(by_django, path, method):
 
 def _any(operation: Any) -> Any:
     """What the description allows, and what it does not."""
-    return st.one_of(operation.as_strategy(generation_mode=mode) for mode in schemathesis.GenerationMode)
+    return st.one_of([operation.as_strategy(generation_mode=mode) for mode in schemathesis.GenerationMode])
 
 
 def _pattern(path: str) -> str:
