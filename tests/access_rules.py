@@ -11,6 +11,7 @@ VIEWER, OPERATOR, ADMIN, SERVICE, ANYBODY = "viewer", "operator", "admin", "serv
 READ = frozenset({VIEWER, OPERATOR, ADMIN, SERVICE})  # whoever may see alerts
 ACT = frozenset({OPERATOR, ADMIN})
 SET_UP = frozenset({ADMIN})
+LOOK = frozenset({VIEWER, OPERATOR, ADMIN})  # people who may see how it is set up
 ALL = READ | {ANYBODY}
 
 Rule = dict[str, frozenset[str]]
@@ -23,17 +24,26 @@ PAGES: dict[str, Rule] = {
     "/alerts/": {"GET": READ},
     "/alerts/<pk>/": {"GET": READ},
     "/alerts/<pk>/acknowledge/": {"POST": ACT},
+    "/alerts/<pk>/changes/": {"GET": READ},
     "/alerts/<pk>/explains/": {"GET": READ},
     "/alerts/<pk>/note/": {"POST": ACT},
     "/alerts/<pk>/resolve/": {"POST": ACT},
     "/alerts/<pk>/silence/": {"POST": ACT},
     "/alerts/<pk>/unacknowledge/": {"POST": ACT},
+    "/connectors/": {"GET": LOOK},
+    "/connectors/<pk>/": {"GET": LOOK},
+    "/connectors/<pk>/poll/": {"POST": ACT},
+    "/connectors/<pk>/runs/": {"GET": LOOK},
+    "/connectors/<pk>/settings/": {"POST": SET_UP},
+    "/connectors/<pk>/switch/": {"POST": SET_UP},
+    "/connectors/<pk>/targets/<target>/": {"GET": SET_UP, "POST": SET_UP},
+    "/connectors/<pk>/targets/<target>/delete/": {"POST": SET_UP},
+    "/connectors/<pk>/targets/add/": {"GET": SET_UP, "POST": SET_UP},
+    "/connectors/<pk>/targets/import/": {"GET": SET_UP, "POST": SET_UP},
+    "/connectors/add/<kind>/": {"GET": SET_UP, "POST": SET_UP},
     "/dependencies/": {"GET": READ},
     "/dependencies/import/": {"GET": SET_UP, "POST": SET_UP},
-    "/dependencies/import/<token>/": {
-        "GET": READ,
-        "POST": READ,
-    },  # of nobody's: back
+    "/dependencies/import/<token>/": {"GET": READ, "POST": READ},  # of nobody's: back
     "/dependencies/import/devices/": {"GET": SET_UP, "POST": SET_UP},
     "/dependencies/map/": {"GET": READ},
     "/healthz/live": {"GET": ALL},
@@ -57,6 +67,8 @@ PAGES: dict[str, Rule] = {
     "/mappings/import/<token>/": {"GET": SET_UP, "POST": SET_UP},
     "/mappings/unmapped/": {"GET": SET_UP},
     "/mappings/unmapped/ignore/": {"POST": SET_UP},
+    "/reports/": {"GET": READ},
+    "/reports/<key>.csv": {"GET": READ},
     "/system/": {"GET": READ},
     "/system/dead-letters/": {"GET": READ},
     "/system/dead-letters/<pk>/": {"GET": READ},
@@ -67,6 +79,8 @@ PAGES: dict[str, Rule] = {
     "/system/replay/<pk>/stop/": {"POST": SET_UP},
     "/system/replay/mappings/": {"GET": SET_UP},
     "/traps/": {"GET": SET_UP},
+    "/wall/": {"GET": READ},
+    "/wall/<token>/": {"GET": ALL},  # the token is what lets in
     "/api/v1/docs/": {"GET": READ},
 }
 
@@ -82,10 +96,12 @@ API: dict[str, Rule] = {
     "/api/v1/alerts/<pk>/unacknowledge/": {"POST": ACT},
     "/api/v1/alerts/export/": {"GET": READ},
     "/api/v1/alerts/stats/": {"GET": READ},
-    "/api/v1/connectors/": {"GET": SET_UP, "POST": SET_UP},
-    "/api/v1/connectors/<pk>/": {"GET": SET_UP, "PATCH": SET_UP, "DELETE": SET_UP},
+    "/api/v1/connectors/": {"GET": LOOK, "POST": SET_UP},
+    "/api/v1/connectors/<pk>/": {"GET": LOOK, "PATCH": SET_UP, "DELETE": SET_UP},
     "/api/v1/connectors/<pk>/disable/": {"POST": SET_UP},
     "/api/v1/connectors/<pk>/enable/": {"POST": SET_UP},
+    "/api/v1/connectors/<pk>/poll/": {"POST": ACT},
+    "/api/v1/connectors/<pk>/test/": {"POST": ACT},
     "/api/v1/dependencies/": {"GET": READ, "POST": SET_UP},
     "/api/v1/dependencies/<pk>/": {"GET": READ, "PUT": SET_UP, "PATCH": SET_UP, "DELETE": SET_UP},
     "/api/v1/dependencies/bulk/": {"POST": SET_UP},
@@ -106,6 +122,8 @@ API: dict[str, Rule] = {
     "/api/v1/raw-events/": {"GET": SET_UP},
     "/api/v1/raw-events/<pk>/": {"GET": SET_UP},
     "/api/v1/schema/": {"GET": READ},
+    "/api/v1/targets/": {"GET": LOOK, "POST": SET_UP},
+    "/api/v1/targets/<pk>/": {"GET": LOOK, "PATCH": SET_UP, "DELETE": SET_UP},
 }
 
 RULES = {**PAGES, **API}
@@ -116,4 +134,6 @@ ASGI = {
     "^api/v1/events/?$": "tests/connectors/test_events_api.py",
     "^api/v1/webhooks/": "tests/connectors/test_webhooks.py",
     "ws/alerts/": "tests/alerts/test_hub.py",
+    "ws/wall/": "tests/alerts/test_wall_socket.py",
+    "ws/wall/<slug:token>/": "tests/alerts/test_wall_socket.py",
 }

@@ -17,8 +17,10 @@ from django.urls import get_resolver
 from django.utils import timezone
 
 from alerts.models import MaintenanceWindow
-from connectors.models import Connector, OIDMapping, RawEvent, ReplayRun, SeverityMapping
+from alerts.reports.tables import MAKERS
+from connectors.models import Connector, OIDMapping, RawEvent, ReplayRun, SeverityMapping, Target
 from dependencies.models import Dependency
+from opsconductor.models import WallLink
 from tests.access import ROLES, person, signed_in
 from tests.access_rules import ANYBODY, ASGI, RULES
 from tests.factories import AlertFactory, DeviceFactory
@@ -91,15 +93,21 @@ class World:
         )
         severity = SeverityMapping.objects.first()
         assert severity is not None
+        connector = Connector.objects.get(slug="snmp_poll")
+        Connector.objects.filter(pk=connector.pk).update(enabled=True)
+        target = Target.objects.create(connector=connector, ip="127.0.0.1")
         self.values: list[tuple[str, dict[str, Any]]] = [  # by the beginning of the route
             ("/alerts/", {"pk": alert.pk}),
+            ("/connectors/", {"pk": connector.pk, "target": target.pk, "kind": "snmp_poll"}),
             ("/maintenance/", {"pk": window.pk, "field": "site"}),
             ("/mappings/", {"pk": severity.pk, "kind": "severity", "token": "none"}),
             ("/dependencies/", {"token": "none"}),
+            ("/reports/", {"key": next(iter(MAKERS))}),
+            ("/wall/", {"token": WallLink.issue("Control room")[1]}),
             ("/system/replay/", {"pk": ReplayRun.objects.create(dry_run=True, state="done").pk}),
             ("/system/dead-letters/", {"pk": event.pk, "action": "discard"}),
             ("/api/v1/alerts/", {"pk": alert.pk}),
-            ("/api/v1/connectors/", {"pk": Connector.objects.get(slug="api").pk}),
+            ("/api/v1/connectors/", {"pk": connector.pk}),
             ("/api/v1/devices/", {"pk": device.pk}),
             (
                 "/api/v1/dependencies/",
@@ -109,6 +117,7 @@ class World:
             ("/api/v1/mappings/", {"pk": f"severity-{severity.pk}"}),
             ("/api/v1/oid-mappings/", {"pk": OIDMapping.objects.values_list("pk", flat=True)[0]}),
             ("/api/v1/raw-events/", {"pk": event.pk}),
+            ("/api/v1/targets/", {"pk": target.pk}),
         ]
         self.clients = {ANYBODY: Client(raise_request_exception=False)}
         for role in ROLES:
