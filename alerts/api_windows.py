@@ -72,7 +72,7 @@ class WindowSerializer(StrictSerializer):
     time_zone = serializers.CharField(required=False, default="UTC", max_length=60, help_text="Europe/Berlin")
     enabled = serializers.BooleanField(required=False, default=True)
     closed_at = serializers.DateTimeField(read_only=True, allow_null=True, help_text="When a person ended it.")
-    created_by = serializers.CharField(source="created_by.username", read_only=True, allow_null=True, default=None)
+    created_by = serializers.CharField(source="created_by.username", read_only=True, allow_null=True)
     created_at = serializers.DateTimeField(read_only=True)
     updated_at = serializers.DateTimeField(read_only=True)
     state = serializers.SerializerMethodField(help_text=", ".join(STATES))

@@ -14,7 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from alerts import repeats, silences, views, windowactions, windowforms, windowrows, windowview
 from alerts.models import Alert, MaintenanceWindow
@@ -203,7 +203,7 @@ def _preview_at_first(form: WindowForm) -> windowview.PreviewView | None:
     return _preview(again)
 
 
-@require_GET
+@require_safe
 @portal_page(VIEW)
 def suggest(request: HttpRequest, field: str) -> HttpResponseBase:
     found = windowview.suggestions(field, request.GET.get(f"{field}_add", ""))

@@ -94,9 +94,15 @@ class KeyField(serializers.CharField):
         return f"{self.kind}-{value}"
 
 
+def _type() -> Any:
+    """Checked by the model: the pattern and the empty text of its own description exclude each other."""
+    return serializers.CharField(required=False, allow_blank=True, max_length=60, help_text="Empty: any.")
+
+
 class SeverityMappingSerializer(RowSerializer):
     id = KeyField("severity")
     kind = KindField("severity")
+    connector_type = _type()
     target_severity = Word(Severity)
 
     class Meta:
@@ -110,6 +116,7 @@ class SeverityMappingSerializer(RowSerializer):
 class CategoryMappingSerializer(RowSerializer):
     id = KeyField("category")
     kind = KindField("category")
+    connector_type = _type()
     target_category = serializers.ChoiceField(Category.choices)
 
     class Meta:
@@ -123,6 +130,7 @@ class CategoryMappingSerializer(RowSerializer):
 class AlertTypeTemplateSerializer(RowSerializer):
     id = KeyField("template")
     kind = KindField("template")
+    connector_type = _type()
 
     class Meta:
         model = AlertTypeTemplate
@@ -154,6 +162,7 @@ class DeduplicationRuleSerializer(RowSerializer):
 class PriorityRuleSerializer(RowSerializer):
     id = KeyField("priority")
     kind = KindField("priority")
+    connector_type = _type()
     severity = Word(Severity, allow_null=True, required=False, help_text="null: any.")
     priority = Word(Priority, allow_null=True, required=False, help_text="null: by impact and urgency.")
 

@@ -6,19 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 import django_filters
+from django import forms
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION
 from django.core.exceptions import ValidationError as ModelError
 from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers, viewsets
 from rest_framework.exceptions import ValidationError
 
+from alerts.filters import YES_OR_NO, ConnectorFilter, Words, connector_ids
 from connectors.api import VERBS, note
 from connectors.framework import settings
 from connectors.framework.registry import manifests
 from connectors.models import Connector, Credential, Target
+from dependencies.filters import Addresses
 from opsconductor.api import refuse_unknown
 from opsconductor.permissions import Access
 
+STATE_WORDS = {state.value: state.value for state in Target.State}
 FREE = {"type": "object", "additionalProperties": True}
 
 
@@ -94,12 +98,28 @@ class TargetSerializer(serializers.ModelSerializer[Target]):
         return shown
 
 
+def _documented(help_text: str, filter_: django_filters.Filter) -> Any:
+    filter_.extra["help_text"] = help_text
+    return extend_schema_field({"type": "string", "description": help_text})(filter_)
+
+
+class TargetFilterForm(forms.Form):
+    def clean_connector(self) -> list[int]:
+        words: list[str] = self.cleaned_data["connector"]
+        return connector_ids(words) if words else []
+
+
 class TargetFilterSet(django_filters.FilterSet):
-    connector = django_filters.CharFilter(field_name="connector__slug", help_text="Slug of a connector.")
+    connector = _documented("Slugs or ids of connectors.", ConnectorFilter(noun="connector"))
+    ip = _documented("Addresses or networks.", Addresses("ip"))
+    site = _documented("Sites.", Words(noun="site", field_name="site"))
+    state = _documented(
+        f"Comma list of: {', '.join(STATE_WORDS)}.", Words(noun="state", words=STATE_WORDS, field_name="state")
+    )
+    enabled = _documented("true or false.", Words(noun="answer", words=YES_OR_NO, field_name="enabled"))
 
     class Meta:
-        model = Target
-        fields = ["connector", "ip", "site", "state", "enabled"]
+        form = TargetFilterForm
 
 
 @extend_schema_view(

@@ -16,7 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.cache import patch_cache_control
 from django.utils.text import slugify
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from connectors import connector_pages, tasks
 from connectors.connector_pages import Given
@@ -51,6 +51,7 @@ def overview(request: HttpRequest) -> HttpResponseBase:
     )
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 @portal_page(VIEW)
 def add(request: HttpRequest, kind: str) -> HttpResponseBase:
     """Another connector of a type; its settings come on its own page."""
@@ -199,6 +200,7 @@ def poll(request: HttpRequest, pk: int) -> HttpResponseBase:
 # --- targets ----------------------------------------------------------------------------------------------------
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 @portal_page(VIEW)
 def target(request: HttpRequest, pk: int, target: int | None = None) -> HttpResponseBase:
     """One target as a form; without `target` a new one."""
@@ -289,6 +291,7 @@ def target_delete(request: HttpRequest, pk: int, target: int) -> HttpResponseBas
     return redirect("connectors:connector", pk=row.pk)
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 @portal_page(VIEW)
 def target_import(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Lines or a file: what they would change is shown first; all rows or none."""

@@ -65,7 +65,7 @@ class ReviewRow:
 
 
 @portal_page("connectors.add_oidmapping")
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def upload_page(request: HttpRequest) -> HttpResponseBase:
     refused, status = "", 200
     if request.method == "POST":
@@ -92,7 +92,7 @@ def upload_page(request: HttpRequest) -> HttpResponseBase:
 
 
 @portal_page("connectors.add_oidmapping")
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def review_page(request: HttpRequest, token: str) -> HttpResponseBase:
     try:
         review = kept.find(_user_id(request), token)

@@ -46,7 +46,7 @@ class StrictModelSerializer(serializers.ModelSerializer[Any]):
 
 
 class DependencySerializer(StrictModelSerializer):
-    created_by = serializers.CharField(source="created_by.username", default=None, read_only=True, allow_null=True)
+    created_by = serializers.CharField(source="created_by.username", read_only=True, allow_null=True)
 
     class Meta:
         model = Dependency

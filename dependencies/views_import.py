@@ -41,12 +41,12 @@ Plan = edges.Plan | devices.Plan
 
 
 @portal_page("dependencies.view_dependency")
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def upload(request: HttpRequest, what: str) -> HttpResponseBase:
     if not request.user.has_perms(RIGHTS[what]):
         raise PermissionDenied(f"Your account may not import {what}. Ask an administrator for the admin role.")
     context: dict[str, Any] = {"what": what, "text": "", "format": "", "replace": False}
-    if request.method == "GET":
+    if request.method != "POST":
         return _page(request, context)
     data, name, refused = _given(request)
     context |= {
@@ -71,7 +71,7 @@ def upload(request: HttpRequest, what: str) -> HttpResponseBase:
 
 
 @portal_page("dependencies.view_dependency")
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def review(request: HttpRequest, token: str) -> HttpResponseBase:
     user_id = _user_id(request)
     try:
@@ -83,7 +83,7 @@ def review(request: HttpRequest, token: str) -> HttpResponseBase:
         return redirect(PLACES["dependencies"])
     if not request.user.has_perms(RIGHTS[found.what]):
         raise PermissionDenied(f"Your account may not import {found.what}.")
-    if request.method == "GET":
+    if request.method != "POST":
         plan = _plan(found.what, found.rows, found.replace)
         is_outdated = plan.digest != found.digest
         if is_outdated:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer
 from drf_spectacular.views import SpectacularAPIView
@@ -23,6 +25,7 @@ class SchemaView(SpectacularAPIView):
     renderer_classes = [OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer]
 
 
+@require_safe
 @login_required
 def docs(request: HttpRequest) -> HttpResponse:
     schema = SchemaGenerator().get_schema(request=None, public=True)
@@ -46,13 +49,21 @@ def _groups(schema: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
                     "description": operation.get("description", ""),
                     "parameters": operation.get("parameters", []),
                     "body": _body(schema, operation.get("requestBody", {})),
+                    "example": _example(operation.get("requestBody", {})),
                     "answers": [
                         {
                             "status": status,
                             "description": answer.get("description", ""),
                             "fields": _body(schema, answer),
+                            "example": _example(answer),
                         }
                         for status, answer in operation["responses"].items()
+                        if status < "400"
+                    ],
+                    "problems": [
+                        (status, answer.get("description", ""))
+                        for status, answer in operation["responses"].items()
+                        if status >= "400"
                     ],
                 }
             )
@@ -64,6 +75,17 @@ def _body(schema: dict[str, Any], holder: dict[str, Any]) -> list[dict[str, Any]
     for content in holder.get("content", {}).values():
         return _fields(schema, content.get("schema", {}))
     return []
+
+
+def _example(holder: dict[str, Any]) -> str:
+    """That of a request or an answer as JSON; text as it is."""
+    for content in holder.get("content", {}).values():
+        example = content.get("example")
+        if isinstance(example, str):
+            return example
+        if example is not None:
+            return json.dumps(example, indent=2, ensure_ascii=False)
+    return ""
 
 
 def _fields(schema: dict[str, Any], node: dict[str, Any]) -> list[dict[str, Any]]:

@@ -94,6 +94,9 @@ class ApiKeyAuthentication(BaseAuthentication):
             return None
         found = user_for_key(raw.strip(), request.META.get("REMOTE_ADDR"))
         if found is None:
+            from opsconductor.throttles import refused  # which asks this module
+
+            refused(request)
             # One sentence for all reasons: which one it was helps only somebody who guesses.
             raise AuthenticationFailed(
                 "This API key is not accepted: it is wrong, expired, revoked, or not meant for this address."

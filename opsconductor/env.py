@@ -30,6 +30,7 @@ KNOWN = {
     "OPSCONDUCTOR_ENCRYPTION_KEYS",
     "OPSCONDUCTOR_TRAP_LISTEN",
     "OPSCONDUCTOR_FIXTURES",
+    "OPSCONDUCTOR_API_RATE",  # requests a second of a user or API key, and how many at once: 50/1000
     "OPSCONDUCTOR_SELF_ALERT_TO",  # who is told when the database cannot be: mail addresses and URLs
     "OPSCONDUCTOR_ENV_FILE",  # another .env file; empty: none
     "OPSCONDUCTOR_PG_BIN",  # a directory with initdb and postgres instead of the wheel's
@@ -196,6 +197,17 @@ def number(name: str, *, default: int, minimum: int, maximum: int) -> int:
     if not minimum <= result <= maximum:
         raise SettingError(f"{name}={value} is outside {minimum} to {maximum}.")
     return result
+
+
+def rate(name: str, *, default: tuple[int, int]) -> tuple[int, int]:
+    """`50/1000`: so many a second, so many at once."""
+    value = text(name)
+    if not value:
+        return default
+    parts = value.split("/")
+    if len(parts) != 2 or not all(p.isascii() and p.isdigit() and 0 < int(p) <= 1_000_000 for p in parts):
+        raise SettingError(f"{name}={value} is not a rate. Write how many a second and how many at once: 50/1000.")
+    return int(parts[0]), int(parts[1])
 
 
 def words(name: str, *, default: Iterable[str] = ()) -> list[str]:

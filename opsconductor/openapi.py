@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -9,6 +10,7 @@ from drf_spectacular.openapi import AutoSchema
 
 from alerts.choices import Outcome
 from connectors import events
+from opsconductor.api_examples import EVENT
 from opsconductor.problems import CONTENT_TYPE
 
 
@@ -25,15 +27,57 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):
         }
 
 
+# What may be answered beside success, by status.
+EVERYWHERE = {
+    "401": "No credentials, or none that are accepted.",
+    "403": "Your role, or the scopes of your API key, do not allow this.",
+    "406": "Accept names nothing that can be answered.",
+    "429": "Too many requests; Retry-After says when to come back.",
+    "503": "The database does not answer at the moment; Retry-After says when to come back.",
+}
+WITH_INPUT = {"400": "What was asked or sent makes no sense; errors name each field."}
+WITH_BODY = {
+    **WITH_INPUT,
+    "413": "The body is larger than the server takes.",
+    "415": "The body is not application/json.",
+}
+WITH_ID = {"404": "There is nothing of this id."}
+ACTION = {"409": "Not possible in the present state."}
+
+
 class Schema(AutoSchema):
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
         if operation is not None:
-            operation["responses"]["default"] = {
-                "description": "A problem (RFC 9457).",
-                "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-            }
+            answers = operation["responses"]
+            for status, text in self.problems(operation).items():
+                answers.setdefault(status, problem_answer(status, text))
+            operation["responses"] = dict(sorted(answers.items()))
         return operation
+
+    def problems(self, operation: dict[str, Any]) -> dict[str, str]:
+        """What this operation may answer when it does not succeed: by what it takes."""
+        found = dict(EVERYWHERE)
+        places = {parameter["in"] for parameter in operation.get("parameters", [])}
+        if "query" in places:
+            found |= WITH_INPUT
+        if "requestBody" in operation:
+            found |= WITH_BODY
+        if "path" in places:
+            found |= WITH_ID
+            if self.method == "POST":
+                found |= ACTION
+        return found
+
+
+def problem_answer(status: str, text: str) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "description": text,
+        "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    if status in ("429", "503"):
+        answer["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
+    return answer
 
 
 EVENT_ANSWER: dict[str, Any] = {
@@ -78,6 +122,7 @@ EVENT_STATUS = {
 
 
 WEBHOOK_STATUS = {
+    "400": "The Idempotency-Key is not made of 1 to 200 printable characters.",
     "401": "The connector's secret was not shown, or is wrong.",
     "404": "There is no connector of this slug that has a webhook.",
     "413": "Larger than 1 MiB.",
@@ -90,21 +135,13 @@ IDEMPOTENCY_KEY = {
     "required": False,
     "description": "Any text of yours, up to 200 characters, for this request alone. Sent again within 24 h it gets "
     "the same answer and stores nothing.",
-    "schema": {"type": "string", "maxLength": 200},
+    "schema": {"type": "string", "minLength": 1, "maxLength": 200},
 }
 
 
 def _answers(kept: str, statuses: dict[str, str]) -> dict[str, Any]:
     """202, and the problems by status."""
-    failures: dict[str, Any] = {
-        status: {
-            "description": text,
-            "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for status, text in sorted(statuses.items())
-    }
-    for status in ("429", "503"):
-        failures[status]["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
+    failures = {status: problem_answer(status, text) for status, text in sorted(statuses.items())}
     return {
         "202": {
             "description": kept,
@@ -169,9 +206,10 @@ def add_events(result: dict[str, Any], **_: Any) -> dict[str, Any]:
                 "required": True,
                 "description": "At most 1 MiB.",
                 "content": {
-                    "application/json": {"schema": {}},
+                    "application/json": {"schema": {}, "example": EVENT},
                     "application/x-www-form-urlencoded": {
-                        "schema": {"type": "object", "properties": {"payload": {"type": "string"}}}
+                        "schema": {"type": "object", "properties": {"payload": {"type": "string"}}},
+                        "example": {"payload": json.dumps(EVENT)},
                     },
                 },
             },

@@ -10,6 +10,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from opsconductor import throttles
 from opsconductor.auth import key_of
 from opsconductor.models import ApiKey
 
@@ -45,10 +46,14 @@ class HasAccess(BasePermission):
     message = "Your role, or the scopes of your API key, do not allow this."
 
     def has_permission(self, request: Request, view: APIView) -> bool:
+        if not request.user.is_authenticated:
+            throttles.refused(request)
+            return False
         wanted: Access | Mapping[str, Access] | None = getattr(view, "access", None)
         if isinstance(wanted, Mapping):
             action: Any = getattr(view, "action", None)
             wanted = wanted.get(action)
-            if wanted is None and action is None:
-                return request.user.is_authenticated  # a method this view does not have: 405 says it better
+            has_method = str(request.method).lower() in view.http_method_names and action not in (None, "metadata")
+            if wanted is None and not has_method:
+                return True  # a method this view does not have: 405 says it better
         return wanted is not None and may(request.user, key_of(request), wanted)

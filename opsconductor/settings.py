@@ -43,6 +43,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "opsconductor.throttles.SlowSignIn",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -159,6 +160,8 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+# Requests of the API a second, and how many at once: of one user or API key, in one web process.
+API_RATE = env.rate("OPSCONDUCTOR_API_RATE", default=(50, 1_000))
 REST_FRAMEWORK = {
     # The first one decides that a request without credentials is answered 401 with WWW-Authenticate.
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -166,6 +169,7 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["opsconductor.permissions.HasAccess"],
+    "DEFAULT_THROTTLE_CLASSES": ["opsconductor.throttles.PerUser"],
     "DEFAULT_FILTER_BACKENDS": ["opsconductor.api.StrictFilterBackend"],
     "DEFAULT_PAGINATION_CLASS": "opsconductor.api.KeysetPagination",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -192,6 +196,7 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "opsconductor.openapi.add_events",
         "opsconductor.openapi.add_problem",
+        "opsconductor.api_examples.add_examples",
     ],
 }
 

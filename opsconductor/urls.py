@@ -6,6 +6,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from alerts.api import AlertViewSet
+from alerts.api_export import AlertExportView
 from alerts.api_reports import ReportView
 from alerts.api_views import SavedViewViewSet
 from alerts.api_windows import MaintenanceWindowViewSet
@@ -48,6 +49,7 @@ urlpatterns = [
     path("api/v1/schema/", SchemaView.as_view(), name="api-schema"),
     path("api/v1/docs/", docs, name="api-docs"),
     path("api/v1/reports/", ReportView.as_view(), name="api-reports"),
+    path("api/v1/alerts/export/", AlertExportView.as_view(), name="alert-export"),
     path("api/v1/", include(router.urls)),
     re_path("^api/", not_found),
     path("healthz/live", health.live),

@@ -3,6 +3,7 @@
 Importing this starts it. Who only wants the application takes it from opsconductor.asgi.
 """
 
+from opsconductor import slowreaders
 from opsconductor.asgi import application
 from opsconductor.logs import mask_access_log
 
@@ -13,4 +14,5 @@ __all__ = ["application"]
 
 
 mask_access_log()
+slowreaders.install()
 WebProcess().start()

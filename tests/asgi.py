@@ -2,12 +2,14 @@
 
 import os
 
+from opsconductor import slowreaders
 from opsconductor.asgi import application
 from tests import patience
 
 __all__ = ["application"]
 
 patience.widen()
+slowreaders.install()
 if "TEST_FALLBACK_SECONDS" in os.environ:
     from alerts import hub
 

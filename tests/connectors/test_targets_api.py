@@ -76,6 +76,22 @@ def test_what_is_wrong_is_named(program, connector, body, field):
     assert field in answer.content.decode()
 
 
+def test_targets_are_found_by_what_is_true_of_them_and_a_wrong_filter_says_so(program, connector):
+    for ip, site, on in (("10.20.0.5", "East", True), ("10.20.1.5", "West", True), ("2001:db8::5", "East", False)):
+        Target.objects.create(connector=connector, ip=ip, site=site, enabled=on)
+
+    def found(**asked: str) -> list[str]:
+        return [row["ip"] for row in program.get(LIST, asked).json()["results"]]
+
+    assert found(ip="10.20.0.0/24") == ["10.20.0.5"]
+    assert found(ip="10.20.1.5,2001:DB8:0::5") == ["10.20.1.5", "2001:db8::5"]
+    assert found(site="East", enabled="true") == ["10.20.0.5"]
+    assert found(state="ok") == []
+    assert len(found(connector="snmp_poll")) == len(found(connector=str(connector.pk), state="unknown,ok")) == 3
+    for wrong in ({"ip": "\xad"}, {"state": "asleep"}, {"enabled": "perhaps"}, {"connector": "nobody"}, {"name": "x"}):
+        assert_problem(program.get(LIST, wrong), 400)
+
+
 def test_one_address_once_a_connector(program, connector):
     body = {"connector": "snmp_poll", "ip": "10.0.0.1"}
     assert program.post(LIST, body).status_code == 201

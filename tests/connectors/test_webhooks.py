@@ -591,7 +591,7 @@ def test_it_is_described_for_programs(client):
     schema = signed_in(person("viewer")).get("/api/v1/schema/", headers={"Accept": "application/json"}).json()
 
     operation = schema["paths"]["/api/v1/webhooks/{slug}/"]["post"]
-    assert {"202", "401", "404", "409", "413", "422", "429", "503"} == set(operation["responses"])
+    assert {"202", "400", "401", "404", "409", "413", "422", "429", "503"} == set(operation["responses"])
     assert operation["parameters"][0]["name"] == "slug"
 
 
