@@ -151,6 +151,12 @@ class Page:
     older: str = ""
     newer: str = ""
     errors: list[str] = field(default_factory=list)
+    search_error: str = ""  # one of them, without the name of its filter
+
+    @property
+    def other_errors(self) -> list[str]:
+        """But for what is said under the search field."""
+        return [error for error in self.errors if error != f"search: {self.search_error}"]
 
 
 @dataclass(frozen=True)
@@ -213,7 +219,8 @@ def page(query: BoardQuery, user: User | AnonymousUser) -> Page:
     """One page by position: as fast at the end of a million alerts as at their beginning."""
     filterset = query.filterset(Alert.objects.all(), user)
     if not filterset.is_valid():
-        return Page(errors=filter_errors(filterset))
+        wrong = filterset.form.errors.get("search")
+        return Page(errors=filter_errors(filterset), search_error=str(wrong[0]) if wrong else "")
     alerts = filterset.qs
     try:
         found = keyset.page(rows(alerts), cursor=query.cursor or None, size=PAGE_SIZE)

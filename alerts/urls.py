@@ -1,11 +1,12 @@
 from django.urls import path
 
-from alerts import views, views_windows
+from alerts import views, views_search, views_windows
 
 app_name = "alerts"
 
 urlpatterns = [
     path("alerts/", views.board, name="board"),
+    path("alerts/suggest/", views_search.suggest, name="suggest"),
     path("alerts/<uuid:pk>/", views.detail, name="detail"),
     path("alerts/<uuid:pk>/changes/", views.changes, name="changes"),
     path("alerts/<uuid:pk>/explains/", views.explains, name="explains"),
