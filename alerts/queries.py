@@ -176,11 +176,17 @@ class Page:
     errors: list[str] = field(default_factory=list)
     total: int | None = None  # how many match on all pages; None when ended ones are among them, or nothing narrows it
     reached: datetime | None = None  # a page that could not be filled looked back to here, and no further
+    search_error: str = ""  # one of them, without the name of its filter
 
     @property
     def matches(self) -> str:
         """1,234 match; empty when they are not counted."""
         return "" if self.total is None else f"{self.total:,} match{'es' if self.total == 1 else ''}"
+
+    @property
+    def other_errors(self) -> list[str]:
+        """But for what is said under the search field."""
+        return [error for error in self.errors if error != f"search: {self.search_error}"]
 
 
 @dataclass(frozen=True)
@@ -246,7 +252,8 @@ def page(query: BoardQuery, user: User | AnonymousUser) -> Page:
     """One page by position: as fast at the end of a million alerts as at their beginning."""
     filterset = query.filterset(Alert.objects.all(), user)
     if not filterset.is_valid():
-        return Page(errors=filter_errors(filterset))
+        wrong = filterset.form.errors.get("search")
+        return Page(errors=filter_errors(filterset), search_error=str(wrong[0]) if wrong else "")
     alerts, reach = how_far.of(query.effective, filterset.qs)
     count_with_page = how_far.only_open(query.effective) and not query.effective.keys() <= how_far.COUNTED_BY_INDEX
 

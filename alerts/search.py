@@ -200,12 +200,13 @@ def _quoted(text: str, start: int) -> tuple[str, int]:
 def _written(term: Term) -> str:
     minus = "-" if term.negated else ""
     if term.field != TEXT:
-        return f"{minus}{term.field}{term.op}{','.join(map(_value, term.values))}"
+        return f"{minus}{term.field}{term.op}{','.join(map(value_text, term.values))}"
     (word,) = term.values
     return minus + (word if _reads_as_itself(word) else _in_quotes(word))
 
 
-def _value(value: str) -> str:
+def value_text(value: str) -> str:
+    """One value of a field, in quotes where it needs them."""
     return _in_quotes(value) if _SPECIAL.search(value) else value
 
 

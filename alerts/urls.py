@@ -1,6 +1,6 @@
 from django.urls import path
 
-from alerts import views, views_hand, views_saved, views_windows
+from alerts import views, views_hand, views_saved, views_search, views_windows
 
 app_name = "alerts"
 
@@ -17,6 +17,7 @@ urlpatterns = [
     path("alerts/matching/", views_hand.matching, name="matching"),
     path("alerts/people/", views_hand.people, name="people"),
     path("alerts/undo/<uuid:token>/", views_hand.take_back, name="undo"),
+    path("alerts/suggest/", views_search.suggest, name="suggest"),
     path("alerts/<uuid:pk>/", views.detail, name="detail"),
     path("alerts/<uuid:pk>/changes/", views.changes, name="changes"),
     path("alerts/<uuid:pk>/explains/", views.explains, name="explains"),
