@@ -17,6 +17,7 @@ from rest_framework.response import Response
 
 from alerts import windowactions, windowrows
 from alerts.choices import SEVERITY_WORDS
+from alerts.filters import yes_or_no
 from alerts.matchers import COMPILERS
 from alerts.models import MaintenanceWindow
 from alerts.windowrows import BROKEN, COMING, OFF, OVER, RUNNING
@@ -153,7 +154,7 @@ def _occurrence(occurrence: Any) -> dict[str, Any]:
 
 class WindowFilterSet(django_filters.FilterSet):
     kind = django_filters.ChoiceFilter(choices=MaintenanceWindow.Kind.choices)
-    enabled = django_filters.BooleanFilter()
+    enabled = yes_or_no("enabled")
     state = django_filters.ChoiceFilter(
         method="of_state", choices=[(RUNNING, RUNNING), (COMING, COMING)], label="running or coming"
     )

@@ -16,7 +16,6 @@ from django.utils import timezone
 from alerts.choices import OPEN_STATUSES, SEVERITY_WORDS, Priority, Status
 from alerts.models import Alert
 from alerts.quiet import NOTHING, Notes, Phrase
-from alerts.suppressions import words
 
 SUBTITLE_CHARACTERS = 200
 PRIORITY_WORDS: dict[int, str] = {p.value: p.label for p in Priority}
@@ -150,30 +149,6 @@ class Row:
             can_be_resolved=is_open,
             can_be_reopened=not is_open,
         )
-
-    def as_json(self, alert: Alert) -> dict[str, Any]:
-        """What programs get over the WebSocket with format json."""
-        return {
-            "id": self.id,
-            "url": self.url,
-            "severity": self.severity,
-            "priority": alert.get_priority_display(),
-            "status": self.status,
-            "title": alert.title,
-            "device_ip": alert.device_ip,
-            "device_name": alert.device_name,
-            "site": self.site,
-            "alert_type": alert.alert_type,
-            "component": alert.component,
-            "category": alert.category,
-            "source_system": alert.source_system,
-            "acknowledged_by": self.who or None,
-            "occurrence_count": self.seen,
-            "occurred_at": self.since,
-            "last_occurrence_at": self.last_seen,
-            "explains": self.explains,
-            "quiet": words(alert.quiet),
-        }
 
 
 def _beyond(title: str, text: str) -> str:

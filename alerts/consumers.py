@@ -18,9 +18,12 @@ from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.auth.models import User
 from django.db import InterfaceError, OperationalError
+from django.http import QueryDict
 from django.http.request import split_domain_port, validate_host
 
+from alerts import socketkeys
 from alerts.columns import known_columns
+from alerts.filters import AlertFilterSet
 from alerts.hub import EVENTS, NOT_ALLOWED, SHOWN_LIMIT, Client, hub
 from alerts.livelook import Watcher
 from alerts.queries import BoardQuery
@@ -39,15 +42,17 @@ TRY_LATER = 1013
 class BadMessage(ValueError):
     """What a client sent makes no sense; the message is a sentence for its developer."""
 
+    code = "wrong_message"
+
+
+class BadFilter(BadMessage):
+    code = "wrong_filter"
+
 
 async def board_socket(scope: Scope, receive: Receive, send: Send) -> None:
     """One socket from connect to disconnect. Refused ones are accepted first: a browser reads only a close code."""
     await receive()
-    await send({"type": "websocket.accept"})
-    watcher = await _identify(scope)
-    if watcher is None:
-        await send({"type": "websocket.close", "code": NOT_ALLOWED})
-        return
+    await send(socketkeys.accepting(scope))
 
     async def send_json(message: dict[str, Any]) -> None:
         await send({"type": "websocket.send", "text": json.dumps(message, separators=(",", ":"))})
@@ -55,7 +60,19 @@ async def board_socket(scope: Scope, receive: Receive, send: Send) -> None:
     async def close(code: int) -> None:
         await send({"type": "websocket.close", "code": code})
 
+    try:
+        watcher, first = await _identify(scope, receive)
+        _not_too_many(watcher)
+    except socketkeys.Gone:
+        return
+    except socketkeys.Refused as refused:
+        await send_json(refused.message)
+        await close(refused.code)
+        return
     client = Client(watcher, send_json, close)
+    client.site = _site(scope)
+    if first:
+        client.tell({"type": "authenticated", "user": watcher.user.get_username()})
     hub().join(client)
     sender = asyncio.create_task(client.run(), name="board-socket")
     try:
@@ -63,7 +80,7 @@ async def board_socket(scope: Scope, receive: Receive, send: Send) -> None:
             try:
                 _hear(client, _parse(message))
             except BadMessage as error:
-                client.tell({"type": "error", "detail": str(error)})
+                client.tell({"type": "error", "code": error.code, "detail": str(error)})
     finally:
         hub().leave(client)
         sender.cancel()
@@ -93,6 +110,8 @@ def _hear(client: Client, content: dict[str, Any]) -> None:
             _subscribe(client, content)
         case "pong" | "ping":
             pass
+        case "authenticate":
+            raise BadMessage("This socket is signed in already. To be somebody else, open another one.")
         case other:
             raise BadMessage(f"“{other}” is not a known type. Known: subscribe, shown, ack, pong.")
 
@@ -111,6 +130,8 @@ def _subscribe(client: Client, content: dict[str, Any]) -> None:
     columns = content.get("columns", "")
     if not isinstance(columns, str):
         raise BadMessage("“columns” is a comma list of columns of the board.")
+    if wanted == "json":
+        _refuse_unknown_filters(text)
     since = _integer(content, "since")
     if "shown" in content:
         client.shown, client.tells_shown = _ids(content, "shown"), True
@@ -120,6 +141,13 @@ def _subscribe(client: Client, content: dict[str, Any]) -> None:
     client.wants_views = content.get("views") is True
     client.columns = known_columns(columns.split(","))
     hub().subscribe(client, since)
+
+
+def _refuse_unknown_filters(text: str) -> None:
+    """A board passes over what it does not know; a program with a misspelt filter would be sent everything."""
+    for name in QueryDict(text.lstrip("?")):
+        if name not in AlertFilterSet.base_filters:
+            raise BadFilter(f"“{name[:60]}” is not a known filter. Known: {', '.join(AlertFilterSet.base_filters)}.")
 
 
 def _integer(content: dict[str, Any], name: str) -> int | None:
@@ -139,15 +167,32 @@ def _ids(content: dict[str, Any], name: str) -> set[UUID]:
         raise BadMessage(f"“{name}” holds something that is not an alert id.") from None
 
 
-async def _identify(scope: Scope) -> Watcher | None:
-    """By session, or by an API key in the Authorization header."""
+async def _identify(scope: Scope, receive: Receive) -> tuple[Watcher, bool]:
+    """By an API key, a session, or the first message, and whether by that. Raises Refused, Gone."""
+    key = socketkeys.offered(scope)
+    if key is not None:
+        return await socketkeys.holder(scope, key), False
     watcher = await identify_session(scope)
     if watcher is not None:
-        return watcher
-    word, _, key = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
-    if word.lower() != "api-key":
-        return None
-    return await _key_holder(key.strip(), (scope.get("client") or [None])[0])
+        return watcher, False
+    return await socketkeys.holder(scope, await socketkeys.first_message(receive)), True
+
+
+def _not_too_many(watcher: Watcher) -> None:
+    """One key could otherwise open so many that boards become slow. Raises Refused."""
+    key, most = watcher.api_key_id, socketkeys.SOCKETS_OF_A_KEY
+    if key is not None and sum(client.watcher.api_key_id == key for client in hub().clients) >= most:
+        raise socketkeys.Refused(
+            socketkeys.TOO_MANY, "too_many", f"This API key has {most} sockets open already. Close some of them.", 30
+        )
+
+
+def _site(scope: Scope) -> str:
+    """http://host, as the handshake named it; empty for a host that is not ours."""
+    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+    if not validate_host(split_domain_port(host)[0], settings.ALLOWED_HOSTS):
+        return ""
+    return f"{'https' if scope.get('scheme') == 'wss' else 'http'}://{host}"
 
 
 async def identify_session(scope: Scope) -> Watcher | None:
@@ -164,14 +209,6 @@ async def identify_session(scope: Scope) -> Watcher | None:
 @database_sync_to_async
 def _user(pk: int) -> User:
     return User.objects.get(pk=pk)
-
-
-@database_sync_to_async
-def _key_holder(raw: str, address: str | None) -> Watcher | None:
-    from opsconductor.auth import user_for_key
-
-    found = user_for_key(raw, address)
-    return Watcher(found[0], api_key_id=found[1].pk) if found else None
 
 
 def same_site(application: Application) -> Application:

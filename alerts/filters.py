@@ -345,6 +345,11 @@ def complete_ordering(words: Iterable[str]) -> tuple[str, ...]:
     return (*order, "-id" if "-occurred_at" in order else "id")
 
 
+def yes_or_no(column: str) -> django_filters.Filter:
+    """true or false, and an error for anything else: django_filters' own passes over it and lists everything."""
+    return _documented("true or false.", Words(noun="answer", words=YES_OR_NO, field_name=column), "true")
+
+
 # --- the set ---
 
 

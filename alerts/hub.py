@@ -43,6 +43,11 @@ SHOWN_LIMIT = 200
 EVENTS = frozenset({"alert_created", "alert_updated", "alert_resolved", "system_status"})
 
 SILENT, NOT_ALLOWED = 4001, 4003
+KEY_ENDED = {
+    "type": "error",
+    "code": "not_accepted",
+    "detail": "This API key is not accepted any more: it was revoked or has expired, or may not read alerts now.",
+}
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Close = Callable[[int], Awaitable[None]]
@@ -63,6 +68,7 @@ class Client:
     def __init__(self, watcher: Watcher, send: Send, close: Close) -> None:
         self.watcher = watcher
         self.send, self.close = send, close
+        self.site = ""  # http://host of the addresses in what programs are sent
         self.query: BoardQuery | None = None  # None: nothing subscribed, nothing sent
         self.format = "html"
         self.columns = DEFAULT_COLUMNS
@@ -101,8 +107,14 @@ class Client:
             self._views.update(news)
             self._due.set()
 
-    def end(self, code: int) -> None:
+    def end(self, code: int, last: dict[str, Any] | None = None) -> None:
+        """Closes the socket, however slowly it is read; `last` is said before."""
+        if self._closing is not None:
+            return
+        if last is not None:
+            self.tell(last)
         self._closing = code
+        self._acknowledged.set()
         self._due.set()
 
     def forget(self) -> None:
@@ -236,8 +248,11 @@ class Client:
         return waiting
 
     def _take_json(self) -> list[dict[str, Any]]:
-        ids = list(self._pending)[:JSON_PER_MESSAGE]
-        return [self._pending.pop(pk) for pk in ids]
+        changes = [self._pending.pop(pk) for pk in list(self._pending)[:JSON_PER_MESSAGE]]
+        for change in changes:
+            if change["alert"] is not None:
+                change["alert"] = {**change["alert"], "url": self.site + change["alert"]["url"]}
+        return changes
 
 
 class Hub:
@@ -389,13 +404,13 @@ class Hub:
                 client.can_act = rights.act
                 if not rights.view:
                     client.query = None
-                    client.end(NOT_ALLOWED)
+                    client.end(NOT_ALLOWED, KEY_ENDED if client.watcher.api_key_id is not None else None)
             if client.query is None or client in self._newcomers:
                 continue
             key = client.query.key(client.watcher.user)
             if key in look.errors:
                 client.query = None
-                client.tell({"type": "error", "detail": look.errors[key]})
+                client.tell({"type": "error", "code": "wrong_filter", "detail": look.errors[key]})
                 continue
             matched = look.matched.get(key, {})
             if client in look.caught_up:

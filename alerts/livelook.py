@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
@@ -19,11 +19,12 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from alerts import queries, quiet
+from alerts import livedata, queries, quiet
 from alerts.choices import OPEN_STATUSES, SEVERITY_WORDS, Action
 from alerts.models import Alert, AlertHistory
 from alerts.queries import BoardQuery, Counts
 from alerts.rendering import Cells, render_cells
+from opsconductor.auth import is_within
 from opsconductor.models import ApiKey
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 HISTORY_LIMIT = 2000  # rows a look reads; the rest is for the next one
 CATCH_UP_LIMIT = 300  # alerts; more than a page shows
+CATCH_UP_AGE = timedelta(days=1)  # what ended longer ago may be deleted, and its history with it
 ABRIDGED_LIMIT = 20_000  # rows of history; a page that missed more is cheaper to load again
 JUST_NOW_SECONDS = 15.0  # between a page and its subscription; a report of that time is sent again
 K = TypeVar("K", bound=Hashable)
@@ -45,6 +47,7 @@ class Watcher:
     session_key: str | None = None
     session_hash: str = ""
     api_key_id: int | None = None
+    address: str | None = None  # of a program
 
 
 @dataclass(frozen=True)
@@ -225,6 +228,8 @@ def _missed(newcomer: Newcomer, audience: Audience, cursor: int) -> dict[UUID, s
     since = newcomer.since
     if since is None or since >= cursor:
         return {}
+    if since and not newcomer.abridged and _is_long_ago(since):
+        return None
     history = AlertHistory.objects.filter(pk__gt=since, pk__lte=cursor).order_by("pk")
     rows = list(history.values_list("alert_id", "action")[: HISTORY_LIMIT + 1])
     actions = _actions(rows)
@@ -234,6 +239,12 @@ def _missed(newcomer: Newcomer, audience: Audience, cursor: int) -> dict[UUID, s
     if newcomer.abridged and (newcomer.reloaded or cursor - since <= ABRIDGED_LIMIT):
         return _abridged(history, newcomer, audience)
     return None
+
+
+def _is_long_ago(since: int) -> bool:
+    """What came after it may not all be there any more."""
+    last = AlertHistory.objects.filter(pk__lte=since).order_by("-pk").values_list("created_at", flat=True).first()
+    return last is None or timezone.now() - last > CATCH_UP_AGE
 
 
 def _abridged(history: QuerySet[AlertHistory], newcomer: Newcomer, audience: Audience) -> dict[UUID, set[str]]:
@@ -271,13 +282,14 @@ def rights_of(watchers: Mapping[K, Watcher]) -> dict[K, Rights]:
         else ()
     )
     valid = ApiKey.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), pk__in=keys, revoked_at=None)
-    scopes = dict(valid.values_list("pk", "scopes") if keys else ())
+    granted = {key.pk: key for key in valid.only("scopes", "networks")} if keys else {}
     result = {}
     for client, watcher in watchers.items():
         user = viewers.get(watcher.user.pk)
         if watcher.api_key_id is not None:
-            granted = scopes.get(watcher.api_key_id)
-            allowed = granted is not None and (not granted or "read" in granted)
+            key = granted.get(watcher.api_key_id)
+            allowed = key is not None and (not key.scopes or "read" in key.scopes)
+            allowed = allowed and is_within(watcher.address, key.networks if key is not None else ())
         else:
             allowed = (
                 user is not None
@@ -327,7 +339,8 @@ def _alerts(
             as_data.update(matched)
     columns = {key for audience in audiences.values() for key in audience.columns}
     now = timezone.now()
-    found = list(queries.rows(Alert.objects.filter(pk__in=rendered | as_data)))
+    data = livedata.of(as_data)
+    found = list(queries.rows(Alert.objects.filter(pk__in=rendered | data.keys())))
     for alert, row in zip(found, queries.as_rows(found, now), strict=True):
         live = alerts.get(alert.pk)
         if live is None:
@@ -335,8 +348,8 @@ def _alerts(
         live.status, live.severity = row.status, row.severity
         if alert.pk in rendered:
             live.cells = render_cells(row, columns)
-        if alert.pk in as_data:
-            live.data = row.as_json(alert)
+        if alert.pk in data:
+            live.data = {**data[alert.pk], "site": row.site, "explains": row.explains}
     return alerts
 
 

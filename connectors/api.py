@@ -18,6 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from alerts.choices import Category, Priority, Severity
+from alerts.filters import yes_or_no
 from alerts.serializers import WordField
 from connectors.mapping_rows import lock_table
 from connectors.models import (
@@ -332,9 +333,11 @@ class OIDMappingSerializer(RowSerializer):
 
 
 class OIDMappingFilter(django_filters.FilterSet):
+    enabled = yes_or_no("enabled")
+
     class Meta:
         model = OIDMapping
-        fields = ["oid_pattern", "vendor", "alert_type", "category", "enabled", "origin"]
+        fields = ["oid_pattern", "vendor", "alert_type", "category", "origin"]
 
 
 @extend_schema_view(

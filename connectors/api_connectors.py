@@ -19,6 +19,7 @@ from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from alerts.filters import yes_or_no
 from connectors import tasks
 from connectors.api import VERBS, note
 from connectors.connector_rows import checked_secret, known_types
@@ -208,9 +209,11 @@ class Conflict(APIException):
 
 
 class ConnectorFilterSet(django_filters.FilterSet):
+    enabled = yes_or_no("enabled")
+
     class Meta:
         model = Connector
-        fields = ["type", "enabled", "status", "slug"]
+        fields = ["type", "status", "slug"]
 
 
 @extend_schema_view(

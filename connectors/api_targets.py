@@ -13,7 +13,7 @@ from drf_spectacular.utils import extend_schema, extend_schema_field, extend_sch
 from rest_framework import serializers, viewsets
 from rest_framework.exceptions import ValidationError
 
-from alerts.filters import YES_OR_NO, ConnectorFilter, Words, connector_ids
+from alerts.filters import ConnectorFilter, Words, connector_ids, yes_or_no
 from connectors.api import VERBS, note
 from connectors.framework import settings
 from connectors.framework.registry import manifests
@@ -116,7 +116,7 @@ class TargetFilterSet(django_filters.FilterSet):
     state = _documented(
         f"Comma list of: {', '.join(STATE_WORDS)}.", Words(noun="state", words=STATE_WORDS, field_name="state")
     )
-    enabled = _documented("true or false.", Words(noun="answer", words=YES_OR_NO, field_name="enabled"))
+    enabled = yes_or_no("enabled")
 
     class Meta:
         form = TargetFilterForm

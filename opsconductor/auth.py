@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 KEYWORD = "Api-Key"
 LAST_USED_STEP = timedelta(minutes=1)  # a write for every request would cost more than the request
 MAX_KEY_LENGTH = 200
+# One sentence for all reasons: which one it was helps only somebody who guesses.
+KEY_REFUSED = "This API key is not accepted: it is wrong, expired, revoked, or not meant for this address."
 
 
 def user_for_key(raw: str, remote_addr: str | None) -> tuple[User, ApiKey] | None:
@@ -37,7 +39,7 @@ def user_for_key(raw: str, remote_addr: str | None) -> tuple[User, ApiKey] | Non
     now = timezone.now()
     if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
         return None
-    if not key.user.is_active or not _within(remote_addr, key.networks):
+    if not key.user.is_active or not is_within(remote_addr, key.networks):
         return None
     if key.last_used_at is None or now - key.last_used_at >= LAST_USED_STEP:
         _note_use(key)
@@ -53,7 +55,8 @@ def _note_use(key: ApiKey) -> None:
         log.warning("The last use of API key ops_%s could not be noted: %s", key.prefix, error)
 
 
-def _within(remote_addr: str | None, networks: Iterable[str]) -> bool:
+def is_within(remote_addr: str | None, networks: Iterable[str]) -> bool:
+    """Whether a key with these networks may be used from there; without any it may from everywhere."""
     networks = list(networks)
     if not networks:
         return True
@@ -97,10 +100,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             from opsconductor.throttles import refused  # which asks this module
 
             refused(request)
-            # One sentence for all reasons: which one it was helps only somebody who guesses.
-            raise AuthenticationFailed(
-                "This API key is not accepted: it is wrong, expired, revoked, or not meant for this address."
-            )
+            raise AuthenticationFailed(KEY_REFUSED)
         return found
 
     def authenticate_header(self, request: Request) -> str:

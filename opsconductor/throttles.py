@@ -113,21 +113,30 @@ class PerUser(BaseThrottle):
 
 def refused(request: Any) -> None:
     """A request is about to be refused for its credentials. Raises TooManyRequests when its address does that often."""
-    wait = buckets.take(("refused", address_of(request)), REFUSED)
+    refused_from(request.META.get("REMOTE_ADDR"))
+
+
+def refused_from(address: str | None) -> None:
+    """The same of what is no request of Django's."""
+    wait = buckets.take(("refused", place_of(address)), REFUSED)
     if wait:
         raise TooManyRequests("Too many requests without accepted credentials come from your address.", wait)
 
 
 def address_of(request: Any) -> str:
+    return place_of(request.META.get("REMOTE_ADDR"))
+
+
+def place_of(address: str | None) -> str:
     """Who asks; of IPv6 the /64, of which one host has all."""
-    text = str(request.META.get("REMOTE_ADDR") or "")
+    text = str(address or "")
     try:
-        address = ipaddress.ip_address(text)
+        host = ipaddress.ip_address(text)
     except ValueError:
         return text
-    if address.version == 4:
+    if host.version == 4:
         return text
-    return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(ipaddress.ip_network((host, 64), strict=False))
 
 
 class SlowSignIn:

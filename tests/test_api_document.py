@@ -18,8 +18,10 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from alerts import socketkeys
 from alerts.choices import Severity, Status
 from alerts.filters import ORDERINGS, AlertFilterSet
+from alerts.livelook import CATCH_UP_LIMIT
 from alerts.models import Alert, AlertHistory, MaintenanceWindow
 from opsconductor import doorbell
 from opsconductor.models import ApiKey
@@ -194,7 +196,7 @@ def test_the_python_example_ends_when_its_key_is_not_accepted(run, alert):
     _, said = process.communicate(timeout=SECONDS)
 
     assert process.returncode == 1
-    assert "This key is not accepted, or may not read." in said
+    assert said.startswith("This API key is not accepted: it is wrong, expired, revoked")
 
 
 # --- and what the text claims ---
@@ -206,6 +208,13 @@ def test_the_document_names_every_filter_ordering_and_collection():
         assert name == "alerts/" or re.search(rf"(?<![\w-]){re.escape(name)}", TEXT), (
             f"docs/api.md does not tell {name}"
         )
+
+
+def test_the_document_tells_the_limits_of_sockets():
+    assert f"more than {socketkeys.SOCKETS_OF_A_KEY} sockets of one key ({socketkeys.TOO_MANY})" in TEXT
+    assert f"first message, within {socketkeys.WAIT_SECONDS:.0f} s" in TEXT
+    assert f"the subprotocols `{socketkeys.PROTOCOL}` and `{socketkeys.KEY_PROTOCOL}` with the key behind" in TEXT
+    assert f"too much ({CATCH_UP_LIMIT} alerts)" in TEXT
 
 
 def test_the_document_tells_the_rates_in_force(settings):

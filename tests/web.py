@@ -40,8 +40,11 @@ def _bound(port: int) -> socket.socket:
 
 
 @contextlib.contextmanager
-def web_server(*, redis_url: str | None = None, port: int = 0, **environment: str) -> Iterator[str]:
-    """Yields its address, http://127.0.0.1:port. The database must have been created by then."""
+def web_server(
+    *, redis_url: str | None = None, port: int = 0, log: Path | None = None, **environment: str
+) -> Iterator[str]:
+    """Yields its address, http://127.0.0.1:port. The database must have been created by then. `log`: a file for
+    everything it writes, and then it writes all it can."""
     database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
     # urlunsplit would drop the empty host of a URL that names its socket in the query.
     url = urlunsplit(database)
@@ -51,12 +54,15 @@ def web_server(*, redis_url: str | None = None, port: int = 0, **environment: st
     with _bound(port) as listener:
         listener.listen(128)
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server = process.spawn(  # it dies with us, whatever happens to us
-            [sys.executable, "-m", "daphne", "-v", "0", "--fd", str(listener.fileno()), "tests.asgi:application"],
-            cwd=ROOT,
-            env={**os.environ, **urls, **environment},
-            pass_fds=[listener.fileno()],
-        )
+        words = ["-v", "3" if log else "0"]
+        with log.open("wb") if log else contextlib.nullcontext() as output:
+            server = process.spawn(  # it dies with us, whatever happens to us
+                [sys.executable, "-m", "daphne", *words, "--fd", str(listener.fileno()), "tests.asgi:application"],
+                cwd=ROOT,
+                env={**os.environ, **urls, **environment},
+                pass_fds=[listener.fileno()],
+                output=output,
+            )
     try:
         until(lambda: _answers(f"{address}/healthz/live", server), "daphne did not answer")
         yield address
