@@ -103,6 +103,9 @@ def test_a_wrong_word_is_named_while_writing_and_after(open_page, alerts):
     field.press_sequentially(" link")
     expect(wrong).to_contain_text("“sevrity” is not a known field. Did you mean severity?")
     expect(field).to_have_attribute("aria-invalid", "true")
+    page.get_by_role("option", name="type:link_down").wait_for()
+    below = page.locator("#search-offers").bounding_box()["y"]
+    assert below >= wrong.bounding_box()["y"] + wrong.bounding_box()["height"]  # neither hides the other
     shot(page, "wrong")
 
     page.keyboard.press("Enter")
@@ -121,6 +124,9 @@ def test_it_is_taken_by_mouse_or_finger_and_fits(open_page, alerts, width, schem
     field.press_sequentially("cor")
     offer = page.get_by_role("option", name="device:core-sw-1")
     offer.wait_for()
+    box = page.get_by_role("listbox", name="Suggestions").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width
     assert page.evaluate(NO_OVERFLOW)
     shot(page, f"offers-{width}-{scheme}")
     offer.tap() if width == 390 else offer.click()
