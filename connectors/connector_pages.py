@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,9 +20,15 @@ from connectors.framework.forms import Field
 from connectors.framework.manifest import Manifest
 from connectors.framework.registry import manifests
 from connectors.models import Connector, Credential, PollRun, Target
+from dependencies.models import Device
 
 RUNS_SHOWN = 15
 TARGETS_SHOWN = 100
+WRONG_SHOWN = 50
+BEGINS_WITHIN_SECONDS = 60
+ASKED = re.compile(r"(\d{1,18})\.(\d{1,12})")
+NOT_WELL = ("unreachable", "tls_error", "auth_failed", "rate_limited", "api_error")
+ALERTS_SHOWN = 20
 
 WORDS = {
     "connected": "connected",
@@ -111,9 +119,52 @@ class Page:
     targets: list[Target] = field(default_factory=list)
     found: int = 0
     search: str = ""
+    wrong: list[Wrong] = field(default_factory=list)
+    more_wrong: int = 0
+    asked: str = ""  # while a poll that was asked for has not begun
+
+    @property
+    def is_watched(self) -> bool:
+        """The page asks again every second: a poll runs, or is about to."""
+        return self.running is not None or bool(self.asked)
 
 
-def page(connector: Connector, manifest: Manifest, *, search: str = "", given: Given | None = None) -> Page:
+@dataclass
+class Wrong:
+    """What the last poll of a target found wrong."""
+
+    target: Target
+    title: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A poll that somebody asked for: the newest there was then, and when that was. Travels in an address."""
+
+    run_id: int
+    at: int
+
+    def __str__(self) -> str:
+        return f"{self.run_id}.{self.at}"
+
+    @classmethod
+    def now(cls, connector: Connector) -> Asked:
+        newest = PollRun.objects.filter(connector=connector).values_list("pk", flat=True).first()
+        return cls(newest or 0, int(time.time()))
+
+    @classmethod
+    def of(cls, text: str) -> Asked | None:
+        found = ASKED.fullmatch(text)
+        return cls(int(found[1]), int(found[2])) if found else None
+
+    def is_waiting(self, newest: int) -> bool:
+        return newest <= self.run_id and 0 <= time.time() - self.at < BEGINS_WITHIN_SECONDS
+
+
+def page(
+    connector: Connector, manifest: Manifest, *, search: str = "", given: Given | None = None, asked: str = ""
+) -> Page:
     (card,) = cards(Connector.objects.filter(pk=connector.pk))
     values = given.values if given else connector.config or {}
     every = forms.fields(
@@ -123,6 +174,9 @@ def page(connector: Connector, manifest: Manifest, *, search: str = "", given: G
     interval, crontab = schedule.told(connector.pk)
     runs = list(PollRun.objects.filter(connector=connector)[:RUNS_SHOWN])
     targets = matching(connector, search) if manifest.has_targets else Target.objects.none()
+    is_being_polled = card.connector.lease_until is not None and card.connector.lease_until > timezone.now()
+    waits = (before := Asked.of(asked)) is not None and before.is_waiting(runs[0].pk if runs else 0)
+    wrong = _wrong(connector) if manifest.has_targets else []
     return Page(
         card=card,
         manifest=manifest,
@@ -131,11 +185,29 @@ def page(connector: Connector, manifest: Manifest, *, search: str = "", given: G
         interval=interval,
         crontab=crontab,
         runs=runs,
-        running=next((run for run in runs if run.ended_at is None), None),
+        running=next((run for run in runs if run.ended_at is None and is_being_polled), None),
         targets=list(targets.select_related("credential")[:TARGETS_SHOWN]),
         found=targets.count(),
         search=search,
+        wrong=wrong[:WRONG_SHOWN],
+        more_wrong=max(len(wrong) - WRONG_SHOWN, 0),
+        asked=asked if waits else "",
     )
+
+
+def _wrong(connector: Connector) -> list[Wrong]:
+    """Of all its targets, as their last polls saw them."""
+    found = []
+    rows = connector.targets.filter(Q(state__in=NOT_WELL) | ~Q(raised=[]), enabled=True)
+    for target in rows.defer("secrets", "values", "memory").order_by("name", "ip"):
+        if target.state in NOT_WELL:
+            found.append(Wrong(target, target.get_state_display().capitalize(), target.error_message))
+        types = manifests()[connector.type].alert_types
+        for alert_type, component, title, message in target.raised:
+            kind = types.get(alert_type)
+            said = title or (kind.title if kind else "") or alert_type
+            found.append(Wrong(target, said, message or component))
+    return found
 
 
 @dataclass
@@ -154,6 +226,21 @@ def matching(connector: Connector, search: str) -> QuerySet[Target]:
             Q(name__icontains=word) | Q(ip__contains=word) | Q(site__icontains=word) | Q(state__icontains=word)
         )
     return found
+
+
+def alerts_of(target: Target) -> list[Alert]:
+    """Open alerts of the device, whoever saw them; the worst first."""
+    return list(
+        Alert.objects.filter(condition="raised", device_ip__in=_addresses(target)).order_by(
+            "-severity", "-occurred_at"
+        )[:ALERTS_SHOWN]
+    )
+
+
+def _addresses(target: Target) -> list[str]:
+    address = str(target.ip)
+    device = Device.objects.filter(Q(ip=address) | Q(aliases__contains=[address])).first()
+    return [str(device.ip), *map(str, device.aliases), address] if device else [address]
 
 
 def target_fields(target: Target | None, manifest: Manifest, given: Given | None = None) -> list[Field]:

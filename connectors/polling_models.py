@@ -127,12 +127,9 @@ class Target(models.Model):
     @property
     def readings(self) -> list[tuple[str, str]]:
         """The last values that are one word each, for a list."""
-        found = []
-        for name, value in (self.values or {}).items():
-            if name in ("name", "description", "sysObjectID", "uptime_s") or isinstance(value, dict | list):
-                continue
-            found.append((name.replace("_pct", " %").replace("_", " "), str(value)[:40]))
-        return found[:8]
+        from connectors.readings import short
+
+        return short(self.values or {})
 
     def clean(self) -> None:
         """Settings fit the schema of the connector's type; the address has its one spelling."""

@@ -14,6 +14,8 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
 from django.utils.cache import patch_cache_control
 from django.utils.text import slugify
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -24,7 +26,8 @@ from connectors.framework import forms, polling, schedule, settings, target_tabl
 from connectors.framework.errors import PollError
 from connectors.framework.manifest import Manifest
 from connectors.framework.registry import manifests
-from connectors.models import Connector, Credential, PollRun, Target
+from connectors.models import Connector, Credential, Target
+from connectors.readings import readings
 from dependencies.addresses import canonical_ip
 from opsconductor.portal import portal_page
 
@@ -89,7 +92,7 @@ def connector(request: HttpRequest, pk: int) -> HttpResponseBase:
 def runs(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The recent polls alone, which a page with a running one asks for again and again."""
     row, manifest = _row(pk)
-    page = connector_pages.page(row, manifest)
+    page = connector_pages.page(row, manifest, asked=request.GET.get("asked", ""))
     return _fresh(render(request, "connectors/_runs.html", {"page": page, **_rights(request)}))
 
 
@@ -182,19 +185,22 @@ def poll(request: HttpRequest, pk: int) -> HttpResponseBase:
     row, manifest = _row(pk)
     if not manifest.polls:
         raise Http404("This connector does not poll.")
+    here = reverse("connectors:connector", args=[pk])
     if not row.enabled:
         messages.error(request, f"{row} is switched off. Switch it on first.")
-    elif PollRun.objects.filter(connector=row, ended_at=None).exists() and row.lease_until is not None:
+    elif row.lease_until is not None and row.lease_until > timezone.now():
         messages.info(request, f"{row} is being polled right now.")
     else:
         address = request.POST.get("target", "")
+        asked = connector_pages.Asked.now(row)
         try:
             tasks.poll_now.delay(row.pk, [address] if address else None)
         except Exception:  # kombu's errors of a broker that is away have no common base
             messages.error(request, "The workers cannot be asked just now. Try again in a minute, or see System.")
         else:
-            messages.success(request, "A worker polls it now; what it finds is shown below.")
-    return redirect("connectors:connector", pk=pk)
+            messages.success(request, "A worker was asked to poll it now; what it finds is shown below.")
+            return redirect(f"{here}?asked={asked}#runs")
+    return redirect(here)
 
 
 # --- targets ----------------------------------------------------------------------------------------------------
@@ -203,8 +209,9 @@ def poll(request: HttpRequest, pk: int) -> HttpResponseBase:
 @require_http_methods(["GET", "HEAD", "POST"])
 @portal_page(VIEW)
 def target(request: HttpRequest, pk: int, target: int | None = None) -> HttpResponseBase:
-    """One target as a form; without `target` a new one."""
-    _allow(request, CHANGE_ONE)
+    """One target: how it is, its last values, and its settings as a form; without `target` a new one."""
+    if target is None or request.method not in ("GET", "HEAD"):
+        _allow(request, CHANGE_ONE)
     row, manifest = _row(pk, secrets=True)
     one = get_object_or_404(Target, pk=target, connector=row) if target is not None else Target(connector=row)
     if request.method != "POST":
@@ -271,6 +278,8 @@ def _target_page(
                 "fields": connector_pages.target_fields(one, manifest, given),
                 "errors": given.errors if given else {},
                 "credentials": connector_pages.credential_choices(),
+                "readings": readings(one.values or {}),
+                "alerts": connector_pages.alerts_of(one) if one.pk else [],
                 "tried": tried,
                 **_rights(request),
             },
@@ -352,7 +361,9 @@ def _page(
     tried: dict[str, Any] | None = None,
     status: int = 200,
 ) -> HttpResponseBase:
-    page = connector_pages.page(row, manifest, search=request.GET.get("search", "")[:200], given=given)
+    page = connector_pages.page(
+        row, manifest, search=request.GET.get("search", "")[:200], given=given, asked=request.GET.get("asked", "")
+    )
     context = {
         "page": page,
         "connector": row,

@@ -60,6 +60,10 @@ UPDATE connectors_connector SET lease_until = %s WHERE id = %s AND lease = %s AN
 _BEGIN = """
 INSERT INTO connectors_pollrun (connector_id, trigger, started_at, targets, asked, outcomes, findings, raised, cleared,
     error) VALUES (%s, %s, %s, %s, 0, '{}', 0, 0, 0, '') RETURNING id"""
+# Whoever holds the claim is alone: what runs besides has nobody who runs it any more.
+_BROKEN_OFF = """
+UPDATE connectors_pollrun SET ended_at = %s, error = 'Broken off: its worker ended.'
+WHERE connector_id = %s AND ended_at IS NULL"""
 _PROGRESS = "UPDATE connectors_pollrun SET asked = %s WHERE id = %s"
 _END = """
 UPDATE connectors_pollrun SET ended_at = %s, asked = %s, outcomes = %s, findings = %s, raised = %s, cleared = %s,
@@ -167,6 +171,7 @@ class Runner:
         connector = connector_class(kind)(manifest, settings)
         rows = read(conn, connector_id, now, only) if isinstance(connector, DeviceConnector) else []
         total = len(rows) if isinstance(connector, DeviceConnector) else 1
+        conn.execute(_BROKEN_OFF, (now, connector_id))
         run = conn.execute(_BEGIN, (connector_id, trigger, now, total)).fetchone()
         result = Result(run[0] if run else 0, slug, now, total=total)
         try:
