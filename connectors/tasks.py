@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from celery import shared_task
+from celery.signals import worker_ready
 
 from connectors import replay_runs
+
+
+@worker_ready.connect
+def _worker_is_ready(**_: Any) -> None:
+    from connectors.framework import polling
+
+    polling.calm_collector()
 
 
 @shared_task

@@ -92,6 +92,7 @@ class BaseConnector(ABC):  # noqa: B024, its two kinds say what is asked
     def __init__(self, manifest: Manifest, settings: Mapping[str, Any]) -> None:
         self.manifest = manifest
         self.settings = settings
+        self.kept: dict[str, Any] = {}  # for helpers: what is the same for all targets of one poll
         said = settings.get("thresholds") or {}
         self._limits = {
             key: float(said[key]) if said.get(key) is not None else limit.default

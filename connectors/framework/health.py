@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from connectors.framework.base import Finding, well
@@ -62,6 +63,15 @@ class Verdict:
     is_news: bool = False  # worth a line in the log: the first failure of its kind, or the recovery
 
 
+@lru_cache(maxsize=1_000)
+def _all_well(offline_type: str, component: str) -> tuple[Finding, ...]:
+    """What a complete answer says of the source itself."""
+    return (
+        well(offline_type, "" if offline_type == "device_offline" else component),
+        *(well(alert_type, component) for alert_type in ("auth_failed", "tls_failure", "api_error")),
+    )
+
+
 def judge(
     before: Health,
     outcome: PollOutcome,
@@ -76,6 +86,10 @@ def judge(
 ) -> Verdict:
     """What one more poll says about the source. `component` sets the alerts of one connector about a device apart from
     those of another; that a device is offline is the same for all."""
+    if outcome is PollOutcome.OK and retry_after is None:  # nearly always
+        again = before.outcome == "ok"
+        health = Health("ok", before.in_a_row + 1 if again else 1)
+        return Verdict(health, list(_all_well(offline_type, component)), not again and before.outcome != "")
     same = before.in_a_row + 1 if before.outcome == outcome else 1
     health = Health(outcome.value, same, before.unreachable + 1 if outcome is PollOutcome.UNREACHABLE else 0)
     found: list[Finding] = []
@@ -87,8 +101,7 @@ def judge(
         says(offline_type, False, where="" if offline_type == "device_offline" else component)
     match outcome:
         case PollOutcome.OK:
-            for alert_type in ("auth_failed", "tls_failure", "api_error"):
-                says(alert_type, False)
+            found = list(_all_well(offline_type, component))
         case PollOutcome.UNREACHABLE:
             if health.unreachable >= offline_after:
                 says(

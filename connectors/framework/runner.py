@@ -33,6 +33,7 @@ from connectors.framework.normalizer import item_of
 from connectors.framework.registry import connector_class, manifest_of
 from connectors.framework.shared import HEALTH
 from connectors.framework.targets import Row, Written, read, write
+from connectors.framework.watch import Watch
 from connectors.journal import Item
 from connectors.polls import Poll, Stored, store_poll
 from connectors.snapshot import ConnectorRow, Snapshot
@@ -98,6 +99,8 @@ class Asked:
     at: datetime | None = None
     verdict: Verdict | None = None
     findings: list[Finding] = field(default_factory=list)
+    wrong: list[Finding] = field(default_factory=list)  # of those, what is raised
+    address: str | None = None  # of its device, whichever of its addresses is asked
 
 
 @dataclass(slots=True)
@@ -115,7 +118,7 @@ class Result:
 
     @property
     def findings(self) -> list[tuple[Asked, Finding]]:
-        return [(asked, finding) for asked in self.asked for finding in asked.findings if finding.is_raised]
+        return [(asked, finding) for asked in self.asked for finding in asked.wrong]
 
 
 class Runner:
@@ -209,16 +212,17 @@ class Runner:
     ) -> None:
         patience = float(connector.setting("timeout_s") or 10) * PATIENCE
         queue = iter(rows)
+        watch = Watch(patience)
 
         async def worker() -> None:
             for row in queue:
-                result.asked.append(await self._ask(connector, row, patience))
+                result.asked.append(await self._ask(connector, row, watch))
 
         async def work() -> None:
             await connector.open()
             try:
                 number = min(int(connector.setting("max_concurrency") or 64), len(rows))
-                async with asyncio.TaskGroup() as group:
+                async with watch.running(), asyncio.TaskGroup() as group:
                     for _ in range(number):
                         group.create_task(worker())
             finally:
@@ -231,17 +235,17 @@ class Runner:
                 f"{missed} of {len(rows)} targets were not reached in time. Raise “targets at once” or the interval."
             )
 
-    async def _ask(self, connector: DeviceConnector, row: Row, patience: float) -> Asked:
+    async def _ask(self, connector: DeviceConnector, row: Row, watch: Watch) -> Asked:
         if row.error:
             return Asked(row, PollOutcome.AUTH_FAILED, row.error, at=self._now())
         at = self._now()
         try:
-            async with asyncio.timeout(patience):
+            with watch:
                 observation = await connector.read(row.target)
         except PollError as error:
             return Asked(row, error.outcome, str(error), retry_after=error.retry_after, at=at)
         except TimeoutError:
-            return Asked(row, PollOutcome.UNREACHABLE, f"No answer within {patience:.0f} s.", at=at)
+            return Asked(row, PollOutcome.UNREACHABLE, f"No answer within {watch.patience:.0f} s.", at=at)
         except Exception as error:
             log.exception("The connector “%s” cannot read what %s says.", connector.manifest.slug, row.target.ip)
             return Asked(row, PollOutcome.API_ERROR, f"What it says cannot be read: {type(error).__name__}.", at=at)
@@ -277,7 +281,9 @@ class Runner:
             await connector.open()
             try:
                 adapter = AsDevice(connector.manifest, connector.settings)
-                result.asked.append(await self._ask(adapter, row, seconds))
+                watch = Watch(seconds)
+                async with watch.running():
+                    result.asked.append(await self._ask(adapter, row, watch))
             finally:
                 await connector.close()
 
@@ -334,11 +340,12 @@ class Runner:
             )
             asked.verdict = verdict
             found = asked.observation.findings if asked.observation else []
-            # One that still stands keeps its words: a value that moves is no news, and not another occurrence.
-            for finding in found:
-                if finding.is_raised and (kept := asked.row.texts.get(finding.key)):
-                    finding.title, finding.message = kept
             asked.findings = [*verdict.findings, *found]
+            asked.wrong = [finding for finding in asked.findings if finding.is_raised]
+            # One that still stands keeps its words: a value that moves is no news, and not another occurrence.
+            for finding in asked.wrong if asked.row.texts else ():
+                if kept := asked.row.texts.get(finding.key):
+                    finding.title, finding.message = kept
             result.outcomes[asked.outcome.value] += 1
             if verdict.is_news:
                 self._say(row.slug, asked)
@@ -357,16 +364,18 @@ class Runner:
         asked = result.asked
         if not asked:
             return
-        known = self._open_types(asked, snapshot, manifest) if manifest.has_targets else {}
+        for one in asked:
+            one.address = self._address(one, snapshot)
+        has_targets = manifest.has_targets
+        known = self._open_types(asked, manifest) if has_targets else {}
+        nothing: set[str] = set()
         together: list[Item] = []
         for one in asked:
-            address = self._address(one, snapshot)
-            open_types = known.get(address or "", set())
-            told = [
-                f
-                for f in one.findings
-                if f.is_raised or not manifest.has_targets or manifest.type_of(f.alert_type).name in open_types
-            ]
+            address = one.address
+            open_types = known.get(address or "", nothing)
+            if has_targets and not open_types and not one.wrong:
+                continue  # nearly everybody
+            told = [f for f in one.findings if f.is_raised or not has_targets or f.alert_type in open_types]
             complete = one.outcome is PollOutcome.OK
             if not told and not (complete and open_types):
                 continue
@@ -409,9 +418,9 @@ class Runner:
         device = snapshot.devices.find(ip) if ip else None
         return device.ip if device else (ip or None)
 
-    def _open_types(self, asked: Sequence[Asked], snapshot: Snapshot, manifest: Manifest) -> dict[str, set[str]]:
+    def _open_types(self, asked: Sequence[Asked], manifest: Manifest) -> dict[str, set[str]]:
         """What is open on the devices that were asked, of what this connector can say anything of."""
-        addresses = sorted({a for one in asked if (a := self._address(one, snapshot))})
+        addresses = sorted({one.address for one in asked if one.address})
         types = sorted({*manifest.raises, *HEALTH})
         found: dict[str, set[str]] = defaultdict(set)
         rows = self._connect().execute(_OPEN, (pgtext.array(addresses), pgtext.text_array(types))).fetchall()
@@ -488,7 +497,8 @@ class Runner:
     def _written(one: Asked) -> Written:
         health = one.verdict.health if one.verdict else one.row.health
         seen = one.observation
-        raised = [f for f in seen.findings if f.is_raised] if seen else []
+        ours = {id(f) for f in one.verdict.findings} if one.verdict and one.wrong else ()
+        raised = [f for f in one.wrong if id(f) not in ours] if seen else []
         kept: list[list[str]] = [[f.alert_type, f.component, f.title, f.message] for f in raised]
         if seen is None or seen.incomplete:  # what nothing was said of stands as it stood
             said = {f.key for f in seen.findings} if seen else set()

@@ -40,6 +40,7 @@ Value = int | str | bytes | float
 # OIDs of one GET: their answer has to fit into one datagram of an agent that builds no larger ones than 1,472 octets.
 AT_ONCE = 24
 ROWS_MAX = 20_000
+KEPT = "snmp options"
 AUTH = {
     "MD5": Md5Key,
     "SHA": Sha1Key,
@@ -145,12 +146,24 @@ class Agent:
 
 def agent_of(connector: BaseConnector, target: Target) -> Agent:
     """Raises AuthFailed where the settings say no community or user."""
+    if target.settings:
+        version, retries, options = _options(connector, target)
+    else:  # as the connector says it: the same for all of these in one poll
+        kept = connector.kept.get(KEPT)
+        if kept is None:
+            kept = connector.kept[KEPT] = _options(connector, target)
+        version, retries, options = kept
+    name = target.name or target.ip
+    try:
+        session = SnmpSession(target.ip, target.port or 161, **options)
+    except (SnmpError, ValueError, OSError) as error:
+        raise Unreachable(f"{name} cannot be asked: {error}.") from None
+    return Agent(session, name, retries, version)
+
+
+def _options(connector: BaseConnector, target: Target) -> tuple[str, int, dict[str, Any]]:
     version = str(connector.setting("snmp_version", target) or "v2c")
-    options: dict[str, Any] = {
-        "addr": target.ip,
-        "port": target.port or 161,
-        "timeout": float(connector.setting("timeout_s", target) or 5),
-    }
+    options: dict[str, Any] = {"timeout": float(connector.setting("timeout_s", target) or 5)}
     if version == "v3":
         options |= {"version": SnmpVersion.v3, "user": _user(connector, target)}
     else:
@@ -158,11 +171,7 @@ def agent_of(connector: BaseConnector, target: Target) -> Agent:
         if not community:
             raise AuthFailed(f"No community is set for {target.name or target.ip}.")
         options |= {"version": SnmpVersion.v1 if version == "v1" else SnmpVersion.v2c, "community": str(community)}
-    try:
-        session = SnmpSession(**options)
-    except (SnmpError, ValueError, OSError) as error:
-        raise Unreachable(f"{target.name or target.ip} cannot be asked: {error}.") from None
-    return Agent(session, target.name or target.ip, int(connector.setting("retries", target) or 0), version)
+    return version, int(connector.setting("retries", target) or 0), options
 
 
 def _user(connector: BaseConnector, target: Target) -> User:
@@ -186,6 +195,8 @@ def _user(connector: BaseConnector, target: Target) -> User:
 def number(value: Any, *, low: float | None = None, high: float | None = None) -> float | None:
     """A reading as a number, also where an agent sends it as text ("13.0", "25 C"); None for what is none, or lies
     outside of what is possible."""
+    if type(value) is int and low is None and high is None:  # nearly always
+        return float(value)
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, bytes | str):

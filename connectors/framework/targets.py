@@ -11,15 +11,17 @@ from typing import Any
 import orjson
 import psycopg
 
+from connectors.events import storable
 from connectors.framework.base import Target
 from connectors.framework.errors import PollOutcome
 from connectors.framework.health import Health
 from dependencies.addresses import canonical_ip
-from opsconductor import pgtext
 from opsconductor.crypto import decrypt
 from opsconductor.exceptions import WrongKeys
 
 log = logging.getLogger(__name__)
+
+DEEPEST = 100  # nothing that is read from a device comes near
 
 _READ = """
 SELECT t.id, host(t.ip), t.name, t.port, NULLIF(t.config::text, '{}'), t.secrets, NULLIF(t.memory::text, '{}'),
@@ -29,12 +31,11 @@ _CREDENTIALS = "SELECT id, name, values FROM connectors_credential WHERE id = AN
 _USED = "UPDATE connectors_credential SET used_at = %s WHERE id = ANY(%s)"
 _WRITE = """
 UPDATE connectors_target AS t SET
-    state = v.state, error_message = v.error, health = v.health::jsonb, memory = v.memory::jsonb,
-    raised = v.raised::jsonb, values = COALESCE(v.values::jsonb, t.values), last_poll_at = v.at,
+    state = v.state, error_message = v.error, health = v.health, memory = v.memory, raised = v.raised,
+    values = COALESCE(v.values, t.values), last_poll_at = v.at,
     last_success_at = COALESCE(v.success_at, t.last_success_at), not_before = v.not_before
-FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
-            %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
-    AS v(id, state, error, health, memory, raised, values, at, success_at, not_before)
+FROM jsonb_to_recordset(%s::jsonb) AS v(id bigint, state text, error text, health jsonb, memory jsonb, raised jsonb,
+    values jsonb, at timestamptz, success_at timestamptz, not_before timestamptz)
 WHERE t.id = v.id"""
 
 
@@ -115,34 +116,28 @@ def _row(record: Sequence[Any], credentials: dict[int, dict[str, Any] | str]) ->
 
 
 def write(conn: psycopg.Connection[Any], rows: Iterable[Written]) -> None:
-    columns = list(
-        zip(
-            *(
-                (
-                    w.id,
-                    w.outcome.value,
-                    w.error.replace("\x00", ""),
-                    _json(w.health.as_json()),
-                    _json(w.memory),
-                    _json(w.raised),
-                    None if w.values is None else _json(w.values),
-                    w.at,
-                    w.success_at,
-                    w.health.not_before,
-                )
-                for w in sorted(rows, key=lambda w: w.id)
-            ),
-            strict=True,
-        )
-    )
-    if not columns:
-        return
-    texts = range(1, 7)
-    conn.execute(_WRITE, [(pgtext.text_array if n in texts else pgtext.array)(c) for n, c in enumerate(columns)])
+    """As one JSON text: to make it takes a tenth of the time of arrays whose every value is a text to be escaped."""
+    records = [
+        {
+            "id": w.id,
+            "state": w.outcome.value,
+            "error": w.error,
+            "health": w.health.as_json(),
+            "memory": w.memory or {},
+            "raised": w.raised or [],
+            "values": w.values,
+            "at": w.at,
+            "success_at": w.success_at,
+            "not_before": w.health.not_before,
+        }
+        for w in sorted(rows, key=lambda w: w.id)
+    ]
+    if records:
+        conn.execute(_WRITE, (_json(records),))
 
 
 def _json(value: Any) -> str:
-    if not value:
-        return "[]" if isinstance(value, list) else "{}"
     text: str = orjson.dumps(value, default=str).decode()
-    return text.replace("\\u0000", "") if "\\u0000" in text else text
+    if "\\u0000" in text:  # in what a device said; PostgreSQL takes none
+        text = orjson.dumps(storable(orjson.loads(text), DEEPEST)).decode()
+    return text

@@ -36,6 +36,14 @@ class Measure:
         """Findings of one reading; nothing for none, because a sensor that does not answer says neither."""
         if value is None:
             return []
+        if not target.raised and "thresholds" not in target.settings:
+            # Nearly always: nothing was wrong before, and nothing is now.
+            for level in self.levels:
+                limit = connector.limit(level.threshold)
+                if value > limit if self.above else value < limit:
+                    break
+            else:
+                return [well(level.alert_type, component) for level in self.levels]
         found: list[Finding] = []
         passed = False
         limits = connector.manifest.limits
