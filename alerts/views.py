@@ -97,6 +97,8 @@ def changes(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     return _fresh(render(request, template, {"difference": rawdiff.difference(alert), "alert": alert}))
 
 
+@require_safe
+@portal_page(VIEW)
 def group_rows(request: HttpRequest) -> HttpResponseBase:
     """The body of the grouped board as it is now: headings, and the alerts of the groups that are open."""
     query = queries.BoardQuery.of(request.GET)

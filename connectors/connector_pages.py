@@ -20,6 +20,7 @@ from connectors.framework.forms import Field
 from connectors.framework.manifest import Manifest
 from connectors.framework.registry import manifests
 from connectors.models import Connector, Credential, PollRun, Target
+from dependencies.addresses import canonical_ip
 from dependencies.models import Device
 
 RUNS_SHOWN = 15
@@ -239,6 +240,10 @@ def alerts_of(target: Target) -> list[Alert]:
 
 def _addresses(target: Target) -> list[str]:
     address = str(target.ip)
+    try:
+        address = canonical_ip(address)
+    except ValueError:  # what somebody has just typed into the form
+        return []
     device = Device.objects.filter(Q(ip=address) | Q(aliases__contains=[address])).first()
     return [str(device.ip), *map(str, device.aliases), address] if device else [address]
 

@@ -152,8 +152,42 @@ MAPPING: dict[str, Any] = {
     "notes": "",
 }
 
+REPORT_SPREAD = {"number": 1790, "missing": 50, "mean": 410.2, "median": 190.0, "p90": 1260.5}
 # By component. A request is made of the same, without what is read-only, unless REQUESTS has another.
 ANSWERS: dict[str, Any] = {
+    "SavedView": {
+        "id": 7,
+        "url": f"{HOST}/alerts/?view=7",
+        "owner": "vera",
+        "name": "North, red",
+        "query": "severity=critical,major&site=north",
+        "shared": True,
+        "columns": ["severity", "title", "device", "since"],
+        "ordering": "-severity",
+        "grouping": "",
+        "position": 0,
+        "open": 4,
+        "problem": "",
+        "created_at": THEN,
+        "updated_at": LATER,
+    },
+    "Report": {
+        "from": "2026-11-14T00:00:00Z",
+        "to": "2026-11-21T00:00:00Z",
+        "operators": 2,
+        "alarms": 1840,
+        "alarms_per_operator_and_10_min": 0.91,
+        "alarms_per_operator_and_day": 131.4,
+        "most_in_10_min": 42,
+        "share_of_time_acceptable": 0.87,
+        "share_of_time_in_flood": 0.004,
+        "time_to_acknowledge": REPORT_SPREAD,
+        "time_to_end": REPORT_SPREAD,
+        "opened": 2210,
+        "never_told": 370,
+        "top_10_share": 0.44,
+        "tables": {},
+    },
     "Alert": ALERT,
     "AlertDetail": {
         **ALERT,
@@ -267,6 +301,7 @@ EVENT = {
     "title": "/var is 97 % full",
 }
 REQUESTS: dict[str, Any] = {
+    "PatchedSavedView": {"name": "North, red"},
     "ActionInput": {"notes": "The uplink is back."},
     "AcknowledgeInput": {"notes": "A technician is on the way.", "until": "2099-11-21T22:00:00Z"},
     "AssignInput": {"assignee": None, "notes": "The shift ends."},

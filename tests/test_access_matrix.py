@@ -16,7 +16,7 @@ from django.test import Client
 from django.urls import get_resolver
 from django.utils import timezone
 
-from alerts.models import MaintenanceWindow
+from alerts.models import MaintenanceWindow, SavedView
 from alerts.reports.tables import MAKERS
 from connectors.models import Connector, OIDMapping, RawEvent, ReplayRun, SeverityMapping, Target
 from dependencies.models import Dependency
@@ -96,7 +96,10 @@ class World:
         connector = Connector.objects.get(slug="snmp_poll")
         Connector.objects.filter(pk=connector.pk).update(enabled=True)
         target = Target.objects.create(connector=connector, ip="127.0.0.1")
+        view = SavedView.objects.create(name="Everybody's", query="severity=critical", shared=True)
         self.values: list[tuple[str, dict[str, Any]]] = [  # by the beginning of the route
+            ("/alerts/views/", {"pk": view.pk}),
+            ("/alerts/undo/", {"token": uuid.UUID(int=7)}),
             ("/alerts/", {"pk": alert.pk}),
             ("/connectors/", {"pk": connector.pk, "target": target.pk, "kind": "snmp_poll"}),
             ("/maintenance/", {"pk": window.pk, "field": "site"}),
@@ -118,6 +121,7 @@ class World:
             ("/api/v1/oid-mappings/", {"pk": OIDMapping.objects.values_list("pk", flat=True)[0]}),
             ("/api/v1/raw-events/", {"pk": event.pk}),
             ("/api/v1/targets/", {"pk": target.pk}),
+            ("/api/v1/saved-views/", {"pk": view.pk}),
         ]
         self.clients = {ANYBODY: Client(raise_request_exception=False)}
         for role in ROLES:
