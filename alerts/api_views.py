@@ -18,7 +18,7 @@ from alerts.columns import BY_KEY
 from alerts.models import SavedView
 from alerts.queries import GROUPINGS
 from alerts.savedviews import Given
-from opsconductor.api import StrictSerializer
+from opsconductor.api import PAGE_PARAMETERS, StrictSerializer, refuse_unknown
 from opsconductor.permissions import READ_ALERTS, Access
 
 # Everybody who sees alerts keeps views; sharing and views of others are judged in `savedviews`.
@@ -104,6 +104,7 @@ class SavedViewViewSet(viewsets.ModelViewSet[SavedView]):
         return savedviews.visible_to(self.request.user).order_by("position", "id")
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        refuse_unknown(request.query_params, PAGE_PARAMETERS, "filter")
         page = self.paginate_queryset(self.get_queryset()) or []
         return self.get_paginated_response(self._read(list(page), many=True))
 
