@@ -143,6 +143,7 @@ EXAMPLES: dict[tuple[str, str], Callable[[Told], Any]] = {
     ("admin", "form"): lambda told: "json",
     ("admin", "id"): lambda told: told.chief.pk,
     ("admin", "pk"): _first("connectors.OIDMapping"),
+    ("alerts:view", "pk"): _first("alerts.SavedView"),
     ("alerts", "pk"): lambda told: Alert.objects.get(title__startswith="Radio link down").pk,
     ("wall", "token"): lambda told: told.token,
     ("maintenance", "pk"): lambda told: MaintenanceWindow.objects.get(name__startswith="Battery exchange").pk,
