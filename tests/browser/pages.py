@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 from django.contrib import admin
 from django.contrib.auth.models import User
@@ -143,6 +144,7 @@ EXAMPLES: dict[tuple[str, str], Callable[[Told], Any]] = {
     ("admin", "form"): lambda told: "json",
     ("admin", "id"): lambda told: told.chief.pk,
     ("admin", "pk"): _first("connectors.OIDMapping"),
+    ("alerts:undo", "token"): lambda told: uuid4(),
     ("alerts:view", "pk"): _first("alerts.SavedView"),
     ("alerts", "pk"): lambda told: Alert.objects.get(title__startswith="Radio link down").pk,
     ("wall", "token"): lambda told: told.token,

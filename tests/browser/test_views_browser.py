@@ -3,51 +3,26 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.utils import timezone
 
 from alerts.choices import Severity
-from alerts.models import Alert, AlertHistory, BoardPreferences, SavedView
-from opsconductor import doorbell
+from alerts.models import BoardPreferences, SavedView
 from tests.access import person
 from tests.browser.story import tell
+from tests.browser.test_board_browser import NO_OVERFLOW, live, raised, shot, titles
 from tests.factories import AlertFactory
 from tests.patience import until
 
 pytestmark = pytest.mark.browser
 
-NO_OVERFLOW = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
-SCREENSHOTS = os.environ.get("SCREENSHOTS")
-
-
-def raised(**fields) -> Alert:
-    alert = AlertFactory(**{"occurred_at": timezone.now(), **fields})
-    AlertHistory.objects.create(alert=alert, action="opened", new_status=alert.status)
-    doorbell.ring()
-    return alert
-
-
-def shot(page, name: str, **options) -> None:
-    if SCREENSHOTS:
-        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", **options)
-
-
-def live(page) -> None:
-    page.locator("#live[data-state=live]").wait_for()
-
 
 def close(page) -> None:
     page.keyboard.press("Escape")
     page.locator("#sheet").wait_for(state="hidden")  # the browser closes it after the key, not with it
-
-
-def titles(page) -> list[str]:
-    return page.locator("#rows a.what").all_inner_texts()
 
 
 def says(page, view: SavedView, number: int) -> None:
