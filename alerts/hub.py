@@ -36,6 +36,7 @@ ACK_SECONDS = 30.0
 PING_SECONDS = 20.0
 DATABASE_RETRY_SECONDS = 1.0
 ROWS_PER_MESSAGE = 200  # as many as a board shows
+NEWS_PER_MESSAGE = 20  # rows that come on top, so that what is new has room even when all that is shown repeats
 JSON_PER_MESSAGE = 500
 NOTICES_LIMIT = 50  # somebody who sends nonsense faster than it can be answered
 PENDING_LIMIT = 20_000  # a program that far behind reads the list again
@@ -239,7 +240,8 @@ class Client:
         if len(waiting) > ROWS_PER_MESSAGE:
             seen = [change for change in waiting if UUID(change["id"]) in self.shown]
             other = [change for change in waiting if UUID(change["id"]) not in self.shown]
-            room = max(0, ROWS_PER_MESSAGE - len(seen))
+            room = max(NEWS_PER_MESSAGE, ROWS_PER_MESSAGE - len(seen))
+            room = min(room, len(other))
             left_out = other[: len(other) - room]
             self._more += sum(change["event"] == "alert_created" for change in left_out)
             waiting = seen + other[len(other) - room :]

@@ -453,6 +453,28 @@ async def test_repeats_of_rows_on_a_board_arrive_though_they_write_no_history():
         assert '<td class="seen">7</td>' in change["html"]
 
 
+async def test_what_is_new_has_room_though_all_that_is_shown_repeats():
+    shown = await raised(hub_module.ROWS_PER_MESSAGE)
+    async with connected() as socket:
+        await socket.subscribe(shown=[str(alert.pk) for alert in shown])
+        socket.acknowledges = False
+        (first,) = await raised()
+        assert [change["id"] for change in (await socket.receive())["changes"]] == [str(first.pk)]
+        for alert in shown:  # while that one is not acknowledged, the rest gathers
+            await repeated(alert)
+        (new,) = await raised()
+        (client,) = hub_module.hub().clients
+        await soon(lambda: len(client._pending) > len(shown))
+
+        await socket.send_json_to({"type": "ack", "seq": socket.seq})
+        message = await socket.receive()
+
+        (change,) = [change for change in message["changes"] if change["id"] == str(new.pk)]
+        assert change["html"]
+        assert "more" not in message
+        assert len(message["changes"]) == len(shown) + 1
+
+
 async def test_a_root_is_sent_again_when_something_joins_it_or_leaves_it():
     (root,) = await raised(outage=True)
 
